@@ -1,1 +1,3 @@
-export {};
+import { runProcess } from './lib/process.js';
+
+await runProcess(process.argv.slice(2));

@@ -1,0 +1,8 @@
+import type { Command } from 'commander';
+import type { Io } from '../lib/io.js';
+
+/** Adds one command to the program. Heavy modules are imported inside the command's action. */
+export type Register = (program: Command, io: Io) => void;
+
+/** Every command, in the order of `--help`. */
+export const commands: readonly Register[] = [];

@@ -1,0 +1,17 @@
+import { InvalidArgumentError } from 'commander';
+
+/** Option parser: an integer of at least `min`. */
+export function integer(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^[+-]?\d+$/.test(text.trim()) || !Number.isSafeInteger(value) || value < min) {
+      throw new InvalidArgumentError(`got ${JSON.stringify(text)}, expected an integer >= ${min}.`);
+    }
+    return value;
+  };
+}
+
+/** Option parser that gathers repeated uses in order. */
+export function collect(value: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), value];
+}
