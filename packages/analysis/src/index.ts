@@ -64,3 +64,14 @@ export {
   type VerdictOptions,
   type VerdictResult,
 } from './verdict.js';
+export { type ArmPoint, type ArmReference, type ArmsSpec, armsFigure } from './figures/arms.js';
+export { type EffectRow, type EffectSpec, effectFigure } from './figures/effect.js';
+export { csv, type Figure } from './figures/figure.js';
+export { drawFigure, type FigureSpec } from './figures/index.js';
+export { type LossesSpec, type LossSeries, lossesFigure } from './figures/losses.js';
+export {
+  type RoutingMapLayer,
+  type RoutingMapSpec,
+  routingMapFigure,
+} from './figures/routing-map.js';
+export { fixed } from './figures/scale.js';
