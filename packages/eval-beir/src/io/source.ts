@@ -60,21 +60,19 @@ export function requireFile(path: string): void {
 
 async function* unpack(path: string): AsyncGenerator<Buffer> {
   let fed = 0;
-  let produced = false;
+  let isGzip = false;
   const gunzip = createGunzip({ chunkSize: 1 << 18 });
   const file = createReadStream(path, { highWaterMark: 1 << 18 });
   file.on('data', (chunk) => {
+    if (fed === 0) isGzip = chunk[0] === 0x1f && chunk[1] === 0x8b;
     fed += chunk.length;
   });
   file.on('error', (error) => gunzip.destroy(error));
   file.pipe(gunzip);
   try {
-    for await (const chunk of gunzip) {
-      produced = true;
-      yield chunk as Buffer;
-    }
+    for await (const chunk of gunzip) yield chunk as Buffer;
   } catch (error) {
-    throw gzipError(path, error, produced);
+    throw gzipError(path, error, isGzip);
   } finally {
     file.destroy();
   }
@@ -83,11 +81,11 @@ async function* unpack(path: string): AsyncGenerator<Buffer> {
   if (gunzip.bytesWritten < Math.max(fed, size)) throw trailing(path);
 }
 
-function gzipError(path: string, error: unknown, produced: boolean): unknown {
+function gzipError(path: string, error: unknown, isGzip: boolean): unknown {
   if (!(error instanceof Error) || error instanceof InputError) return error;
   const message = error.message;
   if (/incorrect header check/.test(message)) {
-    return produced
+    return isGzip
       ? trailing(path)
       : gzipFault(path, 'bytes that are not gzip', 'unpack the file or drop the .gz ending');
   }

@@ -21,11 +21,7 @@ export const studentT = {
   },
   /** P(|T| >= |t|), without cancellation for large |t|. */
   twoSided(t: number, df: number): number {
-    const square = t * t;
-    if (square === 0) return 1;
-    return square < df
-      ? 1 - incompleteBeta(square / (df + square), 0.5, df / 2)
-      : incompleteBeta(df / (df + square), df / 2, 0.5);
+    return incompleteBeta(df / (df + t * t), df / 2, 0.5);
   },
   /** The t with P(T <= t) = p, 0 < p < 1. */
   quantile(p: number, df: number): number {
