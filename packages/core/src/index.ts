@@ -1,1 +1,71 @@
-export {};
+export { backward } from './autograd/backward';
+export { gradEnabled, noGrad } from './autograd/node';
+export { type KernelName, kernelNames } from './backend/kernels';
+export {
+  type BackendInfo,
+  backendInfo,
+  getBackend,
+  memory,
+  setDefaultBackend,
+  setThreads,
+} from './backend/registry';
+export type { Backend, Handle, MemoryStats } from './backend/types';
+export { bf16ToFloat32, float32ToBf16 } from './bf16';
+export { type DType, dtypeBytes } from './dtype';
+export {
+  BackendError,
+  type Complaint,
+  DisposedError,
+  DTypeError,
+  FileError,
+  FormatError,
+  InputError,
+  OutOfMemoryError,
+  ShapeError,
+  UnimoerError,
+} from './errors';
+export {
+  disposeBatch,
+  type PackBatchOptions,
+  type PackedBatch,
+  packBatch,
+  type Task,
+} from './nn/batch';
+export { ForwardContext, type LayerGates, type LayerHook } from './nn/context';
+export { Linear, type LinearAdapter, type Parameter } from './nn/linear';
+export { type AttentionOptions, attention, type RopeOptions, rope } from './ops/attention';
+export { add, div, mul, sub } from './ops/binary';
+export { cast } from './ops/cast';
+export { crossEntropy } from './ops/cross-entropy';
+export { type DropoutOptions, dropout } from './ops/dropout';
+export { FrozenWeight, type PackOptions } from './ops/frozen-weight';
+export { gatherRows } from './ops/gather';
+export { layerNorm } from './ops/layer-norm';
+export { concat, sliceCols, sliceRows, transpose } from './ops/layout';
+export { adaptedLinear, type LowRank, linear } from './ops/linear';
+export { type MatmulOptions, matmul } from './ops/matmul';
+export { l2Normalize, segmentMean } from './ops/pooling';
+export { rmsNorm, rmsNormResidual } from './ops/rms-norm';
+export { sparsegen, topKMask } from './ops/routing';
+export { logSoftmax, softmax } from './ops/softmax';
+export { mean, type ReduceAxis, sum } from './ops/sum';
+export { swiglu } from './ops/swiglu';
+export {
+  abs,
+  addScalar,
+  exp,
+  gelu,
+  log,
+  neg,
+  relu,
+  scale,
+  sigmoid,
+  silu,
+  softplus,
+  sqrt,
+  square,
+  tanh,
+} from './ops/unary';
+export { full, ones, type TensorOptions, tensor, zeros } from './tensor/create';
+export { keep, scope } from './tensor/scope';
+export { Tensor } from './tensor/tensor';

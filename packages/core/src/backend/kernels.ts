@@ -1,0 +1,73 @@
+/** The kernel list in launch-id order: name, buffers, arguments; the native side has the same rows in kernels.def. */
+export const kernelRows = [
+  ['fill', 1, 3],
+  ['cast', 2, 3],
+  ['add', 3, 5],
+  ['sub', 3, 5],
+  ['mul', 3, 5],
+  ['div', 3, 5],
+  ['affine', 2, 4],
+  ['axpby', 2, 5],
+  ['neg', 2, 2],
+  ['exp', 2, 2],
+  ['log', 2, 2],
+  ['sqrt', 2, 2],
+  ['square', 2, 2],
+  ['abs', 2, 2],
+  ['tanh', 2, 2],
+  ['sigmoid', 2, 2],
+  ['relu', 2, 2],
+  ['silu', 2, 2],
+  ['softplus', 2, 2],
+  ['gelu', 2, 2],
+  ['gelu_tanh', 2, 2],
+  ['silu_grad', 3, 2],
+  ['gelu_grad', 3, 2],
+  ['gelu_tanh_grad', 3, 2],
+  ['swiglu', 3, 2],
+  ['swiglu_grad', 5, 2],
+  ['copy_2d', 2, 7],
+  ['transpose', 2, 3],
+  ['dropout', 2, 6],
+  ['sum_rows', 2, 3],
+  ['sum_cols', 2, 3],
+  ['sum_squares', 2, 1],
+  ['softmax', 2, 3],
+  ['log_softmax', 2, 3],
+  ['softmax_grad', 3, 3],
+  ['log_softmax_grad', 3, 3],
+  ['segment_mean', 3, 3],
+  ['segment_mean_grad', 3, 3],
+  ['l2_normalize', 3, 4],
+  ['l2_normalize_grad', 4, 4],
+  ['gather_rows', 3, 5],
+  ['scatter_add_rows', 3, 4],
+  ['layer_norm', 8, 4],
+  ['layer_norm_grad', 8, 3],
+  ['rms_norm', 6, 4],
+  ['rms_norm_grad', 7, 3],
+  ['rope', 4, 5],
+  ['attention', 6, 8],
+  ['attention_grad', 10, 8],
+  ['cross_entropy', 4, 2],
+  ['cross_entropy_grad', 5, 2],
+  ['sparsegen', 3, 2],
+  ['sparsegen_grad', 5, 2],
+  ['top_k_mask', 2, 3],
+  ['adamw', 4, 8],
+  ['gemm', 4, 10],
+  ['pack_weight', 2, 5],
+  ['linear_packed', 4, 6],
+  ['adapted_linear', 11, 8],
+  ['adapted_linear_grad', 14, 8],
+] as const;
+
+export type KernelName = (typeof kernelRows)[number][0];
+
+/** Kernel names in launch-id order. */
+export const kernelNames: readonly KernelName[] = kernelRows.map((row) => row[0]);
+
+/** Launch id by name. */
+export const kernelIds = Object.fromEntries(kernelRows.map((row, id) => [row[0], id])) as Readonly<
+  Record<KernelName, number>
+>;

@@ -1,0 +1,84 @@
+import { type Call, type Reals, statCode } from './call';
+
+/** Row-major [rows, cols] from x, which is stored transposed when trans is set. */
+export function oriented(x: Reals, rows: number, cols: number, trans: boolean): Reals {
+  if (!trans) return x;
+  const y = x.slice();
+  for (let r = 0; r < rows; r++) {
+    for (let j = 0; j < cols; j++) y[r * cols + j] = x[j * rows + r]!;
+  }
+  return y;
+}
+
+/** out[m, n] = a [m, k] · bᵀ with b [n, k], summed in f64. */
+export function multiply(a: Reals, b: Reals, m: number, n: number, k: number): Float64Array {
+  const out = new Float64Array(m * n);
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < n; j++) {
+      let sum = 0;
+      for (let p = 0, ai = i * k, bi = j * k; p < k; p++, ai++, bi++) sum += a[ai]! * b[bi]!;
+      out[i * n + j] = sum;
+    }
+  }
+  return out;
+}
+
+/** c = alpha op(a) op(b) + beta c + bias; op(a) is [m, k], op(b) is [k, n]. */
+function gemm(c: Call): void {
+  const [dta, dtb, dtc, m, n, k, transA, transB, alpha, beta] = c.args as number[] as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const a = oriented(c.input(0, dta, m * k), m, k, transA !== 0);
+  const b = oriented(c.input(1, dtb, k * n), n, k, transB === 0);
+  const bias = c.optional(3, statCode(dtc), n);
+  store(c.output(2, dtc, m * n), multiply(a, b, m, n, k), n, alpha, beta, bias);
+}
+
+/** y = alpha product + beta y + bias. */
+export function store(
+  y: Reals,
+  product: Float64Array,
+  n: number,
+  alpha: number,
+  beta: number,
+  bias: Reals | null,
+): void {
+  for (let i = 0; i < product.length; i++) {
+    const old = beta === 0 ? 0 : beta * y[i]!;
+    y[i] = alpha * product[i]! + old + (bias ? bias[i % n]! : 0);
+  }
+}
+
+/** The pack is the weight itself, [n, k] row-major, or its transpose [k, n], in the pack's dtype. */
+function packWeight(c: Call): void {
+  const [dtw, dtPack, n, k, trans] = c.args as number[] as [number, number, number, number, number];
+  const w = c.input(0, dtw, n * k);
+  c.output(1, dtPack, n * k).set(oriented(w, k, n, trans !== 0));
+}
+
+/** y = x · packedᵀ + bias + beta y. */
+function linearPacked(c: Call): void {
+  const [dtx, dtPack, m, n, k, beta] = c.args as number[] as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const x = c.input(0, dtx, m * k);
+  const w = c.input(1, dtPack, n * k);
+  const bias = c.optional(2, statCode(dtx), n);
+  store(c.output(3, dtx, m * n), multiply(x, w, m, n, k), n, 1, beta, bias);
+}
+
+export const gemmFamily = { gemm, pack_weight: packWeight, linear_packed: linearPacked };

@@ -1,0 +1,26 @@
+import type { KernelName } from '../kernels';
+import { adapted } from './adapted';
+import { attentionFamily } from './attention';
+import type { ReferenceKernel } from './call';
+import { elementwise } from './elementwise';
+import { gemmFamily } from './gemm';
+import { loss } from './loss';
+import { norm } from './norm';
+import { optim } from './optim';
+import { reduce } from './reduce';
+import { routing } from './routing';
+import { shape } from './shape';
+
+/** Every kernel of the list; a missing one does not compile. */
+export const referenceKernels: Readonly<Record<KernelName, ReferenceKernel>> = {
+  ...elementwise,
+  ...shape,
+  ...reduce,
+  ...norm,
+  ...attentionFamily,
+  ...loss,
+  ...routing,
+  ...optim,
+  ...gemmFamily,
+  ...adapted,
+};

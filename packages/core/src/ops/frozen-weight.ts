@@ -1,0 +1,143 @@
+import { getBackend } from '../backend/registry';
+import type { Backend } from '../backend/types';
+import { type DType, dtypeCode } from '../dtype';
+import { BackendError, DisposedError, InputError, ShapeError } from '../errors';
+import { tensor } from '../tensor/create';
+import { Storage } from '../tensor/storage';
+import { Tensor } from '../tensor/tensor';
+
+/** How to store a frozen weight. */
+export interface PackOptions {
+  /** Dtype of the pack; f64 only on the reference backend. */
+  dtype: 'f32' | 'bf16' | 'f64';
+  backend?: Backend;
+  /** Also pack for gradients towards the input, at the price of a second pack. Default true. */
+  forBackward?: boolean;
+  /** Named in errors. */
+  name?: string;
+}
+
+/** A matrix that is never trained, stored once in the order the GEMM reads it. */
+export class FrozenWeight {
+  private constructor(
+    readonly outFeatures: number,
+    readonly inFeatures: number,
+    readonly dtype: DType,
+    readonly backend: Backend,
+    readonly name: string,
+    private forward: Storage | null,
+    private reverse: Storage | null,
+  ) {}
+
+  /**
+   * Packs w [out, in], row-major: f32 numbers, raw bf16 bits (Uint16Array) or a tensor. NaN and infinite
+   * weights are refused with an InputError.
+   */
+  static pack(
+    w: Float32Array | Float64Array | Uint16Array | Tensor,
+    shape: readonly [number, number],
+    options: PackOptions,
+  ): FrozenWeight {
+    const { dtype, forBackward = true, name = 'weight' } = options;
+    const [n, k] = shape;
+    const size = w instanceof Tensor ? w.size : w.length;
+    if (size !== n * k) {
+      throw new ShapeError({ where: name, got: `${size} values`, expected: `[${n}, ${k}]` });
+    }
+    checkFinite(w, name);
+    const backend = options.backend ?? (w instanceof Tensor ? w.backend : getBackend());
+    const source = w instanceof Tensor ? w : upload(w, shape, backend);
+    try {
+      const forward = pack(source, dtype, n, k, false, backend);
+      const reverse = forBackward ? pack(source, dtype, n, k, true, backend) : null;
+      return new FrozenWeight(n, k, dtype, backend, name, forward, reverse);
+    } finally {
+      if (source !== w) source.dispose();
+    }
+  }
+
+  /** The pack for y = x Wᵀ. */
+  get packed(): Storage {
+    if (this.forward === null) throw new DisposedError(`${this.name} was disposed`);
+    return this.forward;
+  }
+
+  /** The pack for dx = dy W. */
+  get packedTranspose(): Storage {
+    if (this.reverse === null) {
+      throw new BackendError({
+        where: this.name,
+        got: 'a gradient through a weight packed for the forward pass only',
+        expected: 'a weight packed for both',
+        remedy: 'pack it with forBackward: true or run under noGrad',
+      });
+    }
+    return this.reverse;
+  }
+
+  dispose(): void {
+    this.forward?.release();
+    this.reverse?.release();
+    this.forward = null;
+    this.reverse = null;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function upload(
+  w: Float32Array | Float64Array | Uint16Array,
+  shape: readonly number[],
+  backend: Backend,
+): Tensor {
+  const dtype = w instanceof Uint16Array ? 'bf16' : w instanceof Float64Array ? 'f64' : 'f32';
+  return tensor(w, shape, { dtype, backend });
+}
+
+function pack(
+  w: Tensor,
+  dtype: DType,
+  n: number,
+  k: number,
+  transposed: boolean,
+  backend: Backend,
+): Storage {
+  const code = dtypeCode[dtype];
+  const bytes = transposed ? backend.packedBytes(code, k, n) : backend.packedBytes(code, n, k);
+  const storage = new Storage(backend, backend.alloc(bytes));
+  try {
+    backend.launch(
+      'pack_weight',
+      [w.handle, storage.handle],
+      [w.code, code, n, k, transposed ? 1 : 0],
+    );
+  } catch (error) {
+    storage.release();
+    throw error;
+  }
+  return storage;
+}
+
+function checkFinite(w: Float32Array | Float64Array | Uint16Array | Tensor, name: string): void {
+  const values = w instanceof Tensor ? w.toArray() : w;
+  const bad =
+    values instanceof Uint16Array
+      ? values.findIndex((bits) => (bits & 0x7f80) === 0x7f80)
+      : firstNonFinite(values);
+  if (bad >= 0) {
+    throw new InputError({
+      where: name,
+      got: `a NaN or infinite weight at index ${bad}`,
+      expected: 'finite weights',
+      remedy: 'use an undamaged checkpoint',
+    });
+  }
+}
+
+/** Index of the first value that is not finite, or -1. */
+function firstNonFinite(values: ArrayLike<number>): number {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return i;
+  return -1;
+}
