@@ -1,4 +1,4 @@
-import { studentTQuantile, studentTTwoSided } from './distributions.js';
+import { studentT } from '@unimoer/eval-beir';
 import { AnalysisError } from './errors.js';
 
 /** Scores or differences by [seed][query]; every seed holds the same queries in the same order. */
@@ -50,13 +50,13 @@ export function tTest(estimate: Estimate, confidence = 0.95): TTest {
     return { mean, se, df, t, p: mean === 0 ? 1 : 0, ci95: { lo: mean, hi: mean } };
   }
   const t = mean / se;
-  return { mean, se, df, t, p: studentTTwoSided(t, df), ci95: interval(estimate, confidence) };
+  return { mean, se, df, t, p: studentT.twoSided(t, df), ci95: interval(estimate, confidence) };
 }
 
 /** Two-sided confidence interval of an estimate. */
 export function interval(estimate: Estimate, confidence = 0.95): Interval {
   const { mean, se, df } = estimate;
-  const half = se === 0 ? 0 : studentTQuantile(0.5 + confidence / 2, df) * se;
+  const half = se === 0 ? 0 : studentT.quantile(0.5 + confidence / 2, df) * se;
   return { lo: mean - half, hi: mean + half };
 }
 

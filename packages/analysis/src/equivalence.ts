@@ -1,5 +1,5 @@
+import { studentT } from '@unimoer/eval-beir';
 import { type Estimate, type Interval, interval } from './crossed.js';
-import { studentTQuantile, studentTSf } from './distributions.js';
 
 export interface EquivalenceTest {
   /** The larger of the two one-sided p values. */
@@ -29,12 +29,12 @@ export function nonInferiority(estimate: Estimate, delta: number): NonInferiorit
   const { mean, se, df } = estimate;
   return {
     p: oneSided(delta - mean, estimate),
-    upper95: se === 0 ? mean : mean + studentTQuantile(0.95, df) * se,
+    upper95: se === 0 ? mean : mean + studentT.quantile(0.95, df) * se,
   };
 }
 
 /** P(T > margin/se): small when the margin is clearly above 0. */
 function oneSided(margin: number, { se, df }: Estimate): number {
   if (se === 0) return margin > 0 ? 0 : 1;
-  return studentTSf(margin / se, df);
+  return studentT.cdf(-margin / se, df);
 }

@@ -1,3 +1,4 @@
+export { benjaminiHochberg, holm } from '@unimoer/eval-beir';
 export {
   type CrossedTest,
   crossedTest,
@@ -13,16 +14,9 @@ export {
   tTest,
   type VarianceComponents,
 } from './crossed.js';
-export {
-  noncentralTCdf,
-  normalSf,
-  studentTQuantile,
-  studentTSf,
-  studentTTwoSided,
-} from './distributions.js';
 export { type EquivalenceTest, type NonInferiority, nonInferiority, tost } from './equivalence.js';
 export { AnalysisError } from './errors.js';
-export { benjaminiHochberg, holm } from './multiplicity.js';
+export { noncentralTCdf } from './noncentral-t.js';
 export {
   crossedPower,
   type DesignOptions,

@@ -1,6 +1,7 @@
+import { studentT } from '@unimoer/eval-beir';
 import type { Estimate, VarianceComponents } from './crossed.js';
-import { noncentralTCdf, studentTQuantile } from './distributions.js';
 import { AnalysisError } from './errors.js';
+import { noncentralTCdf } from './noncentral-t.js';
 
 export interface PowerOptions {
   /** Two-sided significance level; 0.05. */
@@ -54,7 +55,7 @@ export function minimumDetectableOf(
   { alpha = 0.05, power = 0.8 }: PowerOptions = {},
 ): number {
   if (se === 0) return 0;
-  return (studentTQuantile(1 - alpha / 2, df) + studentTQuantile(power, df)) * se;
+  return (studentT.quantile(1 - alpha / 2, df) + studentT.quantile(power, df)) * se;
 }
 
 /** Power of the crossed test against a true effect: noncentral t at the design's Satterthwaite df. */
@@ -76,7 +77,7 @@ export function pairedTPower(dz: number, n: number, alpha = 0.05): number {
 }
 
 function twoSidedPower(ncp: number, df: number, alpha: number): number {
-  const critical = studentTQuantile(1 - alpha / 2, df);
+  const critical = studentT.quantile(1 - alpha / 2, df);
   return 1 - noncentralTCdf(critical, df, ncp) + noncentralTCdf(-critical, df, ncp);
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { smoothMean } from '../src/figures/losses.js';
 import { extent, fixed, ticks } from '../src/figures/scale.js';
-import { escapeXml, textWidth, wrapText } from '../src/figures/svg.js';
+import { escapeXml, textWidth } from '../src/figures/svg.js';
 import { diverging, inkOn, sequential } from '../src/figures/theme.js';
 import { csv, drawFigure, type FigureSpec } from '../src/index.js';
 
@@ -137,10 +137,7 @@ describe('figure helpers', () => {
   });
   it('text helpers', () => {
     expect(escapeXml('<a & "b">')).toBe('&lt;a &amp; &quot;b&quot;&gt;');
-    expect(wrapText('one two three', 10, textWidth('one two', 10) + 1)).toEqual([
-      'one two',
-      'three',
-    ]);
+    expect(textWidth('mm', 10)).toBeGreaterThan(textWidth('ii', 10) * 3);
   });
   it('the heavy loss line is the mean over seeds, averaged over neighbours', () => {
     const seeds = [

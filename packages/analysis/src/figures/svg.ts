@@ -32,22 +32,6 @@ export function textWidth(text: string, size: number, bold = false): number {
   return (total / 1000) * size * (bold ? 1.12 : 1.04);
 }
 
-/** Breaks a text into lines no wider than `width`; a word that is wider stands alone. */
-export function wrapText(text: string, size: number, width: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    const next = line === '' ? word : `${line} ${word}`;
-    if (line !== '' && textWidth(next, size) > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = next;
-    }
-  }
-  return [...lines, line];
-}
-
 export interface TextOptions {
   size?: number;
   anchor?: 'start' | 'middle' | 'end';
