@@ -1,0 +1,118 @@
+// 8 lanes: AVX2 and FMA.
+#pragma once
+#include <immintrin.h>
+
+namespace unimoer::UNIMOER_ISA_NS {
+namespace {
+
+using Vf = __m256;
+typedef int32_t Vi __attribute__((vector_size(32)));
+constexpr int kWidth = 8;
+
+UM_INLINE __m256i lane_mask(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+UM_INLINE Vf splat(float v) { return _mm256_set1_ps(v); }
+UM_INLINE Vf load(const float* p) { return _mm256_loadu_ps(p); }
+UM_INLINE void store(float* p, Vf v) { _mm256_storeu_ps(p, v); }
+UM_INLINE Vf load_n(const float* p, int n) { return _mm256_maskload_ps(p, lane_mask(n)); }
+UM_INLINE void store_n(float* p, Vf v, int n) { _mm256_maskstore_ps(p, lane_mask(n), v); }
+
+UM_INLINE Vf widen(__m128i h) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+// bf16 bits in the low half of each 32-bit lane.
+UM_INLINE __m256i round_bf16(Vf v) {
+  const __m256i u = _mm256_castps_si256(v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+  const __m256i r = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd);
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  const __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
+  return _mm256_srli_epi32(_mm256_blendv_epi8(r, quiet, nan), 16);
+}
+UM_INLINE __m128i narrow(Vf v) {
+  const __m256i r = round_bf16(v);
+  const __m256i p = _mm256_packus_epi32(r, r);
+  return _mm256_castsi256_si128(_mm256_permute4x64_epi64(p, 0x08));
+}
+UM_INLINE Vf load(const bf16* p) {
+  return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+UM_INLINE void store(bf16* p, Vf v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(v));
+}
+UM_INLINE Vf load_n(const bf16* p, int n) {
+  bf16 t[8] = {};
+  for (int i = 0; i < n; ++i) t[i] = p[i];
+  return load(t);
+}
+UM_INLINE void store_n(bf16* p, Vf v, int n) {
+  bf16 t[8];
+  store(t, v);
+  for (int i = 0; i < n; ++i) p[i] = t[i];
+}
+UM_INLINE Vi load_int(const int32_t* p) {
+  return (Vi)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+UM_INLINE Vi load_int_n(const int32_t* p, int n) {
+  return (Vi)_mm256_maskload_epi32(p, lane_mask(n));
+}
+UM_INLINE void store_int(int32_t* p, Vi v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
+}
+UM_INLINE void store_int_n(int32_t* p, Vi v, int n) {
+  _mm256_maskstore_epi32(p, lane_mask(n), (__m256i)v);
+}
+
+UM_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm256_fmadd_ps(a, b, c); }
+UM_INLINE Vf fnma(Vf a, Vf b, Vf c) { return _mm256_fnmadd_ps(a, b, c); }
+UM_INLINE Vf vmax(Vf a, Vf b) { return _mm256_max_ps(a, b); }
+UM_INLINE Vf vmin(Vf a, Vf b) { return _mm256_min_ps(a, b); }
+UM_INLINE Vf vsqrt(Vf a) { return _mm256_sqrt_ps(a); }
+UM_INLINE Vf round_even(Vf a) { return _mm256_round_ps(a, 8); }
+UM_INLINE Vi to_int(Vf a) { return (Vi)_mm256_cvtps_epi32(a); }
+UM_INLINE Vi to_int_trunc(Vf a) { return (Vi)_mm256_cvttps_epi32(a); }
+UM_INLINE Vf to_vf(Vi a) { return _mm256_cvtepi32_ps((__m256i)a); }
+UM_INLINE Vf power2(Vi n) { return (Vf)((n + 127) << 23); }
+UM_INLINE Vf scale2(Vf a, Vf n) {
+  const Vi k = to_int(n);
+  const Vi h = k >> 1;
+  return a * power2(h) * power2(k - h);
+}
+UM_INLINE float reduce_add(Vf a) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+UM_INLINE float reduce_max(Vf a) {
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+UM_INLINE Vi pack_pair(Vf a, Vf b) {
+  return (Vi)_mm256_or_si256(round_bf16(a), _mm256_slli_epi32(round_bf16(b), 16));
+}
+
+UM_INLINE void transpose_words(const uint32_t* x, int64_t ldx, uint32_t* y, int64_t ldy) {
+  __m256 r[8], t[8];
+  for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(reinterpret_cast<const float*>(x + i * ldx));
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+    r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+    r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    float* lo = reinterpret_cast<float*>(y + i * ldy);
+    float* hi = reinterpret_cast<float*>(y + (i + 4) * ldy);
+    _mm256_storeu_ps(lo, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+    _mm256_storeu_ps(hi, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+  }
+}
+
+}  // namespace
+}  // namespace unimoer::UNIMOER_ISA_NS

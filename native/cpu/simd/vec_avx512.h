@@ -1,0 +1,117 @@
+// 16 lanes: AVX-512 F/BW/DQ/VL, with the BF16 conversions where the build has them.
+#pragma once
+#include <immintrin.h>
+
+namespace unimoer::UNIMOER_ISA_NS {
+namespace {
+
+using Vf = __m512;
+typedef int32_t Vi __attribute__((vector_size(64)));
+constexpr int kWidth = 16;
+
+UM_INLINE __mmask16 lane_mask(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+UM_INLINE Vf splat(float v) { return _mm512_set1_ps(v); }
+UM_INLINE Vf load(const float* p) { return _mm512_loadu_ps(p); }
+UM_INLINE void store(float* p, Vf v) { _mm512_storeu_ps(p, v); }
+UM_INLINE Vf load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(lane_mask(n), p); }
+UM_INLINE void store_n(float* p, Vf v, int n) { _mm512_mask_storeu_ps(p, lane_mask(n), v); }
+
+UM_INLINE Vf widen(__m256i h) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+UM_INLINE __m256i narrow(Vf v) {
+#if defined(__AVX512BF16__)
+  return (__m256i)_mm512_cvtneps_pbh(v);
+#else
+  const __m512i u = _mm512_castps_si512(v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  const __m512i r = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+  const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  const __m512i q = _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(q, 16));
+#endif
+}
+UM_INLINE Vf load(const bf16* p) {
+  return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+UM_INLINE void store(bf16* p, Vf v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(v));
+}
+UM_INLINE Vf load_n(const bf16* p, int n) {
+  return widen(_mm256_maskz_loadu_epi16(lane_mask(n), p));
+}
+UM_INLINE void store_n(bf16* p, Vf v, int n) {
+  _mm256_mask_storeu_epi16(p, lane_mask(n), narrow(v));
+}
+UM_INLINE Vi load_int(const int32_t* p) { return (Vi)_mm512_loadu_si512(p); }
+UM_INLINE Vi load_int_n(const int32_t* p, int n) {
+  return (Vi)_mm512_maskz_loadu_epi32(lane_mask(n), p);
+}
+UM_INLINE void store_int(int32_t* p, Vi v) { _mm512_storeu_si512(p, (__m512i)v); }
+UM_INLINE void store_int_n(int32_t* p, Vi v, int n) {
+  _mm512_mask_storeu_epi32(p, lane_mask(n), (__m512i)v);
+}
+
+UM_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm512_fmadd_ps(a, b, c); }
+UM_INLINE Vf fnma(Vf a, Vf b, Vf c) { return _mm512_fnmadd_ps(a, b, c); }
+// Like the instructions, both return b when either is NaN.
+UM_INLINE Vf vmax(Vf a, Vf b) { return _mm512_max_ps(a, b); }
+UM_INLINE Vf vmin(Vf a, Vf b) { return _mm512_min_ps(a, b); }
+UM_INLINE Vf vsqrt(Vf a) { return _mm512_sqrt_ps(a); }
+UM_INLINE Vf round_even(Vf a) { return _mm512_roundscale_ps(a, 8); }
+UM_INLINE Vi to_int(Vf a) { return (Vi)_mm512_cvtps_epi32(a); }
+UM_INLINE Vi to_int_trunc(Vf a) { return (Vi)_mm512_cvttps_epi32(a); }
+UM_INLINE Vf to_vf(Vi a) { return _mm512_cvtepi32_ps((__m512i)a); }
+// a * 2^n for integral n, with overflow to infinity and underflow through denormals.
+UM_INLINE Vf scale2(Vf a, Vf n) { return _mm512_scalef_ps(a, n); }
+UM_INLINE float reduce_add(Vf a) { return _mm512_reduce_add_ps(a); }
+UM_INLINE float reduce_max(Vf a) { return _mm512_reduce_max_ps(a); }
+
+// 32-bit words whose low half is bf16(a) and high half bf16(b).
+UM_INLINE Vi pack_pair(Vf a, Vf b) {
+#if defined(__AVX512BF16__)
+  const __m512i lo = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(a));
+  const __m512i hi = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(b));
+#else
+  const __m512i lo = _mm512_cvtepu16_epi32(narrow(a));
+  const __m512i hi = _mm512_cvtepu16_epi32(narrow(b));
+#endif
+  return (Vi)_mm512_or_si512(lo, _mm512_slli_epi32(hi, 16));
+}
+
+#if defined(__AVX512BF16__)
+#define UM_HAS_BF16_DOT 1
+UM_INLINE Vf dot_pair(Vi a, Vi b, Vf c) {
+  return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+}
+#endif
+
+UM_INLINE void transpose_words(const uint32_t* x, int64_t ldx, uint32_t* y, int64_t ldy) {
+  __m512i r[16], t[16];
+  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(x + i * ldx);
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; ++i) {
+    _mm512_storeu_si512(y + i * ldy, _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88));
+    _mm512_storeu_si512(y + (i + 8) * ldy, _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd));
+    _mm512_storeu_si512(y + (i + 4) * ldy, _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88));
+    _mm512_storeu_si512(y + (i + 12) * ldy, _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd));
+  }
+}
+
+}  // namespace
+}  // namespace unimoer::UNIMOER_ISA_NS
