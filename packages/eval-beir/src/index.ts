@@ -10,10 +10,10 @@ export {
   type Queries,
 } from './beir/folder.js';
 export { type Analyzer, analyzeEnglish, LUCENE_STOP_WORDS } from './bm25/analyze.js';
-export { Bm25, type Bm25Options } from './bm25/bm25.js';
+export { Bm25, Bm25Builder, type Bm25Options } from './bm25/bm25.js';
 export { luceneLength } from './bm25/length.js';
 export { tokenize } from './bm25/tokenize.js';
-export { type DenseSearchOptions, searchDense, type VectorTable } from './dense/search.js';
+export { DenseSearch, searchDense, type VectorTable } from './dense/search.js';
 export { TopK } from './dense/top-k.js';
 export type { Encoder, PairScorer, TextPair, TextRole } from './encoder.js';
 export { InputError, type InputErrorDetail } from './errors.js';

@@ -1,7 +1,7 @@
 import { TopK } from '../dense/top-k.js';
 import { type Run, type ScoredDocument, tieRanks } from '../trec/order.js';
 import { type Analyzer, analyzeEnglish } from './analyze.js';
-import { buildIndex, countTerms, type InvertedIndex } from './index-builder.js';
+import { countTerms, IndexBuilder, type InvertedIndex } from './index-builder.js';
 import { luceneLength } from './length.js';
 
 /** Parameters of {@link Bm25}. */
@@ -14,6 +14,30 @@ export interface Bm25Options {
   lengths?: 'lucene' | 'exact';
   /** Default {@link analyzeEnglish}. */
   analyze?: Analyzer;
+}
+
+/** Indexes a collection document by document, for callers that must not block for long; see {@link Bm25}. */
+export class Bm25Builder {
+  readonly #options: Bm25Options;
+  readonly #analyze: Analyzer;
+  readonly #ids: string[] = [];
+  readonly #builder = new IndexBuilder();
+
+  constructor(options: Bm25Options = {}) {
+    this.#options = options;
+    this.#analyze = options.analyze ?? analyzeEnglish;
+  }
+
+  /** Adds the next document. */
+  add(id: string, text: string): void {
+    this.#ids.push(id);
+    this.#builder.add(this.#analyze(text));
+  }
+
+  /** The finished index; the builder is spent. */
+  finish(): Bm25 {
+    return new Bm25(this.#ids, this.#builder.finish(), this.#options);
+  }
 }
 
 /**
@@ -30,16 +54,20 @@ export class Bm25 {
   readonly #scores: Float64Array;
   readonly #touched: Int32Array;
 
-  /** Indexes `texts`; document `i` is called `ids[i]`. */
-  constructor(ids: readonly string[], texts: readonly string[], options: Bm25Options = {}) {
-    if (ids.length !== texts.length) {
-      throw new RangeError(`${ids.length} ids do not fit ${texts.length} texts`);
-    }
+  /** Document `i` of `documents` (texts, or an index of them) is called `ids[i]`. */
+  constructor(
+    ids: readonly string[],
+    documents: readonly string[] | InvertedIndex,
+    options: Bm25Options = {},
+  ) {
     const { k1 = 0.9, b = 0.4 } = options;
     this.#analyze = options.analyze ?? analyzeEnglish;
     this.#ids = ids;
     this.#ranks = tieRanks(ids);
-    this.#index = buildIndex(texts, this.#analyze);
+    this.#index = 'terms' in documents ? documents : indexTexts(documents, this.#analyze);
+    if (this.#index.lengths.length !== ids.length) {
+      throw new RangeError(`${ids.length} ids do not fit ${this.#index.lengths.length} documents`);
+    }
     const average = this.#index.totalLength / Math.max(1, this.#index.documents);
     const length = options.lengths === 'exact' ? (n: number): number => n : luceneLength;
     this.#saturation = Float64Array.from(
@@ -93,4 +121,10 @@ export class Bm25 {
     }
     return run;
   }
+}
+
+function indexTexts(texts: readonly string[], analyze: Analyzer): InvertedIndex {
+  const builder = new IndexBuilder();
+  for (const text of texts) builder.add(analyze(text));
+  return builder.finish();
 }

@@ -33,38 +33,46 @@ class IntList {
   }
 }
 
-/** Builds the index of `texts`, document `i` being `texts[i]`. */
-export function buildIndex(
-  texts: readonly string[],
-  analyze: (text: string) => string[],
-): InvertedIndex {
-  const lists = new Map<string, { documents: IntList; frequencies: IntList }>();
-  const lengths = new Int32Array(texts.length);
-  let documents = 0;
-  let totalLength = 0;
-  texts.forEach((text, document) => {
-    const terms = analyze(text);
-    lengths[document] = terms.length;
-    totalLength += terms.length;
-    if (terms.length > 0) documents += 1;
+/** Builds an inverted index document by document; they are numbered from 0. */
+export class IndexBuilder {
+  readonly #lists = new Map<string, { documents: IntList; frequencies: IntList }>();
+  readonly #lengths = new IntList();
+  #count = 0;
+  #documents = 0;
+  #totalLength = 0;
+
+  /** Adds the next document. */
+  add(terms: readonly string[]): void {
+    this.#lengths.push(terms.length);
+    this.#totalLength += terms.length;
+    if (terms.length > 0) this.#documents += 1;
     for (const [term, frequency] of countTerms(terms)) {
-      let list = lists.get(term);
+      let list = this.#lists.get(term);
       if (list === undefined) {
         list = { documents: new IntList(), frequencies: new IntList() };
-        lists.set(term, list);
+        this.#lists.set(term, list);
       }
-      list.documents.push(document);
+      list.documents.push(this.#count);
       list.frequencies.push(frequency);
     }
-  });
-  const terms = new Map<string, Postings>();
-  for (const [term, list] of lists) {
-    terms.set(term, {
-      documents: list.documents.trimmed(),
-      frequencies: list.frequencies.trimmed(),
-    });
+    this.#count += 1;
   }
-  return { terms, lengths, documents, totalLength };
+
+  finish(): InvertedIndex {
+    const terms = new Map<string, Postings>();
+    for (const [term, list] of this.#lists) {
+      terms.set(term, {
+        documents: list.documents.trimmed(),
+        frequencies: list.frequencies.trimmed(),
+      });
+    }
+    return {
+      terms,
+      lengths: this.#lengths.trimmed(),
+      documents: this.#documents,
+      totalLength: this.#totalLength,
+    };
+  }
 }
 
 /** How often each term occurs. */
