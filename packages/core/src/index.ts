@@ -24,6 +24,16 @@ export {
   ShapeError,
   UnimoerError,
 } from './errors';
+export { atomicWrite } from './io/atomic-write';
+export { openCheckpoint } from './io/checkpoint';
+export {
+  readSafetensors,
+  SafetensorsFile,
+  type TensorData,
+  type TensorSource,
+  writeSafetensors,
+} from './io/safetensors';
+export type { SafetensorsDType } from './io/safetensors-header';
 export {
   disposeBatch,
   type PackBatchOptions,
@@ -66,6 +76,16 @@ export {
   square,
   tanh,
 } from './ops/unary';
+export { AdamW, type AdamWOptions } from './optim/adamw';
+export { clipGradNorm } from './optim/clip';
+export {
+  constant,
+  cosineWarmup,
+  linearWarmupDecay,
+  type Schedule,
+  type WarmupOptions,
+} from './optim/schedules';
+export { Philox, type PhiloxState } from './rng/philox';
 export { full, ones, type TensorOptions, tensor, zeros } from './tensor/create';
 export { keep, scope } from './tensor/scope';
 export { Tensor } from './tensor/tensor';
