@@ -1,1 +1,14 @@
-export {};
+export { falseNegativeMask, type InfoNceOptions, infoNce } from './contrastive';
+export {
+  binaryCrossEntropy,
+  groupCrossEntropy,
+  listwiseCrossEntropy,
+  yesNoCrossEntropy,
+} from './ranking';
+export {
+  loadBalance,
+  localizedBalance,
+  routedFractions,
+  routerZLoss,
+  taskImportance,
+} from './routing';
