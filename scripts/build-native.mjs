@@ -133,11 +133,17 @@ async function buildWithCmake(compiler) {
 /** Every object of the build: its source, its object file and the options of its kind. */
 function compileJobs(sources, folder, headers) {
   const include = join(folder, 'generated');
-  const isaFiles = sources.isaDirectories
-    .flatMap((directory) => filesUnder(join(native, directory)))
-    .filter((file) => file.endsWith('.cpp'));
+  const cppFiles = (directories) =>
+    directories
+      .flatMap((directory) =>
+        readdirSync(join(native, directory)).map((name) => join(native, directory, name)),
+      )
+      .filter((file) => file.endsWith('.cpp'))
+      .sort();
+  const kernelFiles = cppFiles(sources.isaDirectories);
+  const isaFiles = [...kernelFiles, ...cppFiles(sources.isaSupportDirectories)];
   mkdirSync(join(include, 'unimoer'), { recursive: true });
-  const stems = isaFiles.map((file) => basename(file, '.cpp')).sort();
+  const stems = kernelFiles.map((file) => basename(file, '.cpp'));
   writeFileSync(
     join(include, 'unimoer', 'registrations.h'),
     `#define UNIMOER_REGISTRATIONS(X)${stems.map((stem) => ` X(${stem})`).join('')}\n`,

@@ -1,0 +1,126 @@
+// Blocked matrix multiply. Both operands are brought into one form: 32-bit words, interleaved by
+// lane. A panel holds, for each step of k, one word per lane; a lane is a row of A or a column of B,
+// a word is one float or a pair of bf16 neighbours in k. The tile kernel then reads both operands
+// front to back. Nothing here has types of the anonymous namespace in its signature, so that the
+// files of one instruction set can link with each other and with no other.
+#pragma once
+#include "cpu/simd/simd.h"
+#include "unimoer/kernel.h"
+#include "unimoer/pool.h"
+
+namespace unimoer::UNIMOER_ISA_NS {
+
+#if defined(__AVX512F__)
+constexpr int kTileRows = 14;
+#elif defined(__AVX2__)
+constexpr int kTileRows = 6;
+#else
+constexpr int kTileRows = 4;
+#endif
+constexpr int kLanes = kWidth;       // columns of the narrow panel
+constexpr int kPanel = 2 * kLanes;   // columns of a full panel
+
+// floats: A and B in f32. pairs: bf16 pairs on both sides, by a dot instruction. wide: B in bf16
+// pairs, widened in registers, A in f32 with k padded to an even number.
+enum class Compute { floats, pairs, wide };
+
+Compute compute_for(int dtype_a, int dtype_b);
+
+UM_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+UM_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+UM_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+UM_INLINE int64_t dtype_size(int dtype) { return dtype == kF32 ? 4 : dtype == kBF16 ? 2 : 0; }
+UM_INLINE bool pairs_in_b(Compute c) { return c != Compute::floats; }
+UM_INLINE bool pairs_in_a(Compute c) { return c == Compute::pairs; }
+// Words per lane for k elements.
+UM_INLINE int64_t words_b(Compute c, int64_t k) { return pairs_in_b(c) ? (k + 1) / 2 : k; }
+UM_INLINE int64_t words_a(Compute c, int64_t k) {
+  return c == Compute::pairs ? (k + 1) / 2 : c == Compute::wide ? (k + 1) / 2 * 2 : k;
+}
+
+// Element (lane, step) at data + lane * lane_stride + step * k_stride, one of the strides being 1.
+struct Source {
+  const void* data;
+  int dtype;
+  int64_t lane_stride, k_stride;
+};
+
+// ---- interleaving (interleave.cpp)
+
+// Columns of B in memory: full panels, then one narrow panel if at most kLanes columns are left.
+UM_INLINE int64_t padded_columns(int64_t n) {
+  const int64_t rest = n % kPanel;
+  return n - rest + (rest == 0 ? 0 : rest <= kLanes ? kLanes : kPanel);
+}
+UM_INLINE int64_t panel_count(int64_t n) { return ceil_div(n, kPanel); }
+UM_INLINE size_t panel_bytes(int64_t n, int64_t words) {
+  return static_cast<size_t>(padded_columns(n)) * static_cast<size_t>(words) * 4;
+}
+
+// Interleaves panels [first, last) of B with n lanes and k steps; panel p starts at
+// out + p * kPanel * words_b.
+void interleave_panels(uint32_t* out, const Source& b, int64_t n, int64_t k, bool pairs, int64_t first, int64_t last);
+// The same on all threads.
+void interleave_panels_parallel(uint32_t* out, const Source& b, int64_t n, int64_t k, bool pairs);
+
+// Interleaves `rows` lanes from `row` on as tiles of `height` lanes; tile i starts at
+// out + i * height * words. Writes up to kLanes words past the end: allocate staged_words().
+void interleave_rows(uint32_t* out, const Source& a, int64_t row, int64_t rows, int64_t height, int64_t k, Compute c);
+UM_INLINE size_t staged_bytes(int64_t rows, int64_t words) {
+  return (static_cast<size_t>(rows) * static_cast<size_t>(words) + 2 * kLanes) * 4;
+}
+
+// ---- tiles (tile.cpp)
+
+struct Tile {
+  const uint32_t* a;   // [steps][rows]
+  const uint32_t* b;   // [steps][kPanel or kLanes]
+  int64_t steps;       // words of B per lane
+  const float* init;   // start value, null for zero
+  int64_t init_stride; // 0: one row for all
+  float* out;
+  int64_t out_stride;
+};
+using TileFn = void (*)(const Tile&);
+// vectors: 1 for a narrow panel, 2 for a full one; 1 <= rows <= kTileRows.
+TileFn tile_kernel(Compute c, int rows, int vectors);
+
+// ---- driver (driver.cpp)
+
+struct Panels {
+  const uint32_t* data;
+  int64_t n;      // columns
+  int64_t words;  // words per column
+};
+
+// c[row, col] = alpha * acc + beta * c + bias[col]
+struct Output {
+  void* data;
+  int dtype;
+  int64_t stride;
+  const float* bias;
+  float alpha, beta;
+};
+
+// What is added to acc before the output: a second product of the same shape.
+struct Addend {
+  Compute compute;
+  const uint32_t* a;  // staged as the rows of the first product
+  const Panels* b;
+};
+
+// One block of staged rows against panels [first, last).
+void multiply_block(Compute c, const uint32_t* staged, int64_t row, int64_t rows, const Panels& b, int64_t first,
+                    int64_t last, const Output& out, const Addend* addend);
+
+// Rows per block such that a staged block stays in the second-level cache and there are enough blocks.
+int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks);
+
+// out[m, n] = A B over all threads.
+Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& b, const Output& out);
+
+// out[r, n] (or out[n, r] if transposed) = sum over t of p[t, r] q[t, n]: few rows, long sums.
+Status multiply_tall(Compute c, const float* p, int64_t r, const void* q, int dtype_q, int64_t n, int64_t t,
+                     float* out, bool transposed);
+
+}  // namespace unimoer::UNIMOER_ISA_NS

@@ -1,0 +1,110 @@
+#include "cpu/gemm/core/core.h"
+
+namespace unimoer::UNIMOER_ISA_NS {
+namespace {
+
+UM_INLINE Vf splat_word(uint32_t w) { return splat(bit_cast_to<float>(w)); }
+UM_INLINE Vf load_word_vector(const uint32_t* p) { return load(reinterpret_cast<const float*>(p)); }
+
+template <Compute kCompute, int kRows, int kVectors>
+void tile(const Tile& t) {
+  constexpr int kWidthWords = kVectors * kLanes;
+  Vf acc[kRows][kVectors];
+  if (t.init) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) acc[i][j] = load(t.init + i * t.init_stride + j * kLanes);
+  } else {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) acc[i][j] = splat(0.0f);
+  }
+  const uint32_t* a = t.a;
+  const uint32_t* b = t.b;
+  for (int64_t s = t.steps; s > 0; --s) {
+    if constexpr (kCompute == Compute::floats) {
+      Vf y[kVectors];
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) y[j] = load_word_vector(b + j * kLanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        const Vf x = splat_word(a[i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(x, y[j], acc[i][j]);
+      }
+      a += kRows;
+    }
+#if defined(UM_HAS_BF16_DOT)
+    if constexpr (kCompute == Compute::pairs) {
+      Vi y[kVectors];
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) y[j] = (Vi)load_word_vector(b + j * kLanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        const Vi x = (Vi)splat_word(a[i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < kVectors; ++j) acc[i][j] = dot_pair(x, y[j], acc[i][j]);
+      }
+      a += kRows;
+    }
+#endif
+    if constexpr (kCompute == Compute::wide) {
+      Vf y[kVectors];
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) y[j] = (Vf)((Vi)load_word_vector(b + j * kLanes) << 16);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        const Vf x = splat_word(a[i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(x, y[j], acc[i][j]);
+      }
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j)
+        y[j] = (Vf)((Vi)load_word_vector(b + j * kLanes) & (Vi)splat_word(0xffff0000u));
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        const Vf x = splat_word(a[kRows + i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(x, y[j], acc[i][j]);
+      }
+      a += 2 * kRows;
+    }
+    b += kWidthWords;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) store(t.out + i * t.out_stride + j * kLanes, acc[i][j]);
+}
+
+template <Compute kCompute, int kRows>
+TileFn find(int rows, int vectors) {
+  if (rows == kRows) return vectors == 1 ? tile<kCompute, kRows, 1> : tile<kCompute, kRows, 2>;
+  if constexpr (kRows > 1)
+    return find<kCompute, kRows - 1>(rows, vectors);
+  else
+    return nullptr;
+}
+
+}  // namespace
+
+TileFn tile_kernel(Compute c, int rows, int vectors) {
+#if defined(UM_HAS_BF16_DOT)
+  if (c == Compute::pairs) return find<Compute::pairs, kTileRows>(rows, vectors);
+#endif
+  if (c == Compute::wide) return find<Compute::wide, kTileRows>(rows, vectors);
+  return find<Compute::floats, kTileRows>(rows, vectors);
+}
+
+Compute compute_for(int dtype_a, int dtype_b) {
+  if (dtype_b == kF32) return Compute::floats;
+#if defined(UM_HAS_BF16_DOT)
+  if (dtype_a == kBF16) return Compute::pairs;
+#endif
+  (void)dtype_a;
+  return Compute::wide;
+}
+
+}  // namespace unimoer::UNIMOER_ISA_NS
