@@ -1,1 +1,25 @@
-export {};
+export type { Backbone } from './backbones/backbone';
+export { BertBackbone } from './backbones/bert';
+export { DecoderBackbone } from './backbones/decoder';
+export { planBatches } from './batching';
+export type { BackboneConfig, BertConfig, DecoderConfig } from './config/backbone';
+export type { PoolingMode } from './config/sentence-transformers';
+export { ClassifierHead, type RerankHead, YesNoHead } from './heads/head';
+export { RerankerPrompt, rerankerTemplate, rerankerTemplateHash } from './heads/reranker-template';
+export { vocabularyLogits } from './heads/vocabulary';
+export { type LoadOptions, loadModel } from './load';
+export { type LocateOptions, locateModel } from './locate';
+export {
+  type CountedWarning,
+  type EmbedOptions,
+  type EmbedResult,
+  Model,
+  type RunOptions,
+  type ScoreOptions,
+  type ScoreResult,
+  type TextTask,
+} from './model';
+export { type PoolOptions, pool } from './pooling';
+export { type Encoded, TextTokenizer } from './tokenizer';
+export { type EncodedForTraining, type TrainingView, trainingView } from './training-view';
+export type { ComputeDType } from './weights';

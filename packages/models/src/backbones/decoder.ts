@@ -1,0 +1,133 @@
+import {
+  add,
+  attention,
+  type ForwardContext,
+  gatherRows,
+  type Linear,
+  type PackedBatch,
+  rmsNorm,
+  rmsNormResidual,
+  rope,
+  scope,
+  swiglu,
+  type Tensor,
+} from '@unimoer/core';
+import type { DecoderConfig } from '../config/backbone';
+import type { ComputeDType, WeightReader } from '../weights';
+import { type Backbone, runLayers } from './backbone';
+import { checkLengths } from './bert';
+
+interface DecoderLayer {
+  inputNorm: Tensor;
+  q: Linear;
+  k: Linear;
+  v: Linear;
+  o: Linear;
+  qNorm: Tensor | null;
+  kNorm: Tensor | null;
+  postNorm: Tensor;
+  gate: Linear;
+  up: Linear;
+  down: Linear;
+}
+
+/**
+ * Qwen3, and the Llama, Mistral and Qwen2 block, which is the same without the per-head norms of queries and
+ * keys: pre-norm RMSNorm, rotary positions (half-split layout), causal grouped-query attention, SwiGLU.
+ */
+export class DecoderBackbone implements Backbone {
+  readonly causal = true;
+  readonly dtype: ComputeDType;
+  /** Token embeddings `[vocabSize, hiddenSize]` in the compute dtype. */
+  readonly table: Tensor;
+  private readonly frequencies: Tensor;
+  private readonly norm: Tensor;
+  private readonly blocks: DecoderLayer[];
+
+  constructor(
+    readonly config: DecoderConfig,
+    weights: WeightReader,
+  ) {
+    const { hiddenSize: d, vocabSize, inverseFrequencies } = config;
+    this.dtype = weights.dtype;
+    this.table = weights.tensor('embed_tokens.weight', [vocabSize, d], this.dtype);
+    this.frequencies = weights.constant(inverseFrequencies, [inverseFrequencies.length]);
+    this.norm = weights.tensor('norm.weight', [d]);
+    this.blocks = Array.from({ length: config.layers }, (_, i) => readLayer(weights, config, i));
+  }
+
+  get hiddenSize(): number {
+    return this.config.hiddenSize;
+  }
+
+  get layerCount(): number {
+    return this.config.layers;
+  }
+
+  linears(): readonly Linear[] {
+    return this.blocks.flatMap(({ q, k, v, o, gate, up, down }) => [q, k, v, o, gate, up, down]);
+  }
+
+  embed(batch: PackedBatch): Tensor {
+    checkLengths(batch, this.config.maxPositions);
+    return gatherRows(this.table, batch.inputIds, { dtype: this.dtype });
+  }
+
+  layers(hidden: Tensor, ctx: ForwardContext, from: number, to: number): Tensor {
+    return runLayers(hidden, ctx, from, to, (i, x) => this.block(this.blocks[i]!, x, ctx));
+  }
+
+  final(hidden: Tensor): Tensor {
+    return rmsNorm(hidden, this.norm, this.config.rmsNormEps);
+  }
+
+  forward(ctx: ForwardContext): Tensor {
+    return scope(() => this.final(this.layers(this.embed(ctx.batch), ctx, 0, this.layerCount)));
+  }
+
+  private block(layer: DecoderLayer, x: Tensor, ctx: ForwardContext): Tensor {
+    const { heads, kvHeads, headDim, rmsNormEps: eps } = this.config;
+    const { positions, cuSeqlens } = ctx.batch;
+    return scope(() => {
+      const h = rmsNorm(x, layer.inputNorm, eps);
+      const rotate = (y: Tensor, norm: Tensor | null, count: number) =>
+        rope(this.headNorm(y, norm, count), positions, this.frequencies, { heads: count, headDim });
+      const q = rotate(layer.q.forward(h, ctx), layer.qNorm, heads);
+      const k = rotate(layer.k.forward(h, ctx), layer.kNorm, kvHeads);
+      const v = layer.v.forward(h, ctx);
+      const mixed = attention(q, k, v, cuSeqlens, { heads, kvHeads, headDim, causal: true });
+      const { y, sum } = rmsNormResidual(layer.o.forward(mixed, ctx), x, layer.postNorm, eps);
+      const active = swiglu(layer.gate.forward(y, ctx), layer.up.forward(y, ctx));
+      return add(sum, layer.down.forward(active, ctx));
+    });
+  }
+
+  private headNorm(x: Tensor, weight: Tensor | null, heads: number): Tensor {
+    if (!weight) return x;
+    const tokens = x.shape[0]!;
+    const { headDim, rmsNormEps } = this.config;
+    const perHead = rmsNorm(x.reshape([tokens * heads, headDim]), weight, rmsNormEps);
+    return perHead.reshape([tokens, heads * headDim]);
+  }
+}
+
+function readLayer(weights: WeightReader, config: DecoderConfig, i: number): DecoderLayer {
+  const { hiddenSize: d, intermediateSize: wide, heads, kvHeads, headDim } = config;
+  const at = `layers.${i}`;
+  const linear = (name: string, out: number, input: number, bias: boolean) =>
+    weights.linear(`${at}.${name}`, i, [out, input], bias);
+  const norm = (name: string, size: number) => weights.tensor(`${at}.${name}.weight`, [size]);
+  return {
+    inputNorm: norm('input_layernorm', d),
+    q: linear('self_attn.q_proj', heads * headDim, d, config.qkvBias),
+    k: linear('self_attn.k_proj', kvHeads * headDim, d, config.qkvBias),
+    v: linear('self_attn.v_proj', kvHeads * headDim, d, config.qkvBias),
+    o: linear('self_attn.o_proj', d, heads * headDim, config.outputBias),
+    qNorm: config.qkNorm ? norm('self_attn.q_norm', headDim) : null,
+    kNorm: config.qkNorm ? norm('self_attn.k_norm', headDim) : null,
+    postNorm: norm('post_attention_layernorm', d),
+    gate: linear('mlp.gate_proj', wide, d, config.mlpBias),
+    up: linear('mlp.up_proj', wide, d, config.mlpBias),
+    down: linear('mlp.down_proj', d, wide, config.mlpBias),
+  };
+}
