@@ -58,7 +58,8 @@ export { l2Normalize, segmentMean } from './ops/pooling';
 export { rmsNorm, rmsNormResidual } from './ops/rms-norm';
 export { sparsegen, topKMask } from './ops/routing';
 export { logSoftmax, softmax } from './ops/softmax';
-export { mean, type ReduceAxis, sum } from './ops/sum';
+export type { ReduceAxis } from './ops/shared/sum-groups';
+export { mean, sum } from './ops/sum';
 export { swiglu } from './ops/swiglu';
 export {
   abs,

@@ -9,7 +9,7 @@ import {
   checkReal,
   shapeFault,
   wantsGrad,
-} from './check';
+} from './shared/check';
 
 /** Heads of a rotary embedding. */
 export interface RopeOptions {

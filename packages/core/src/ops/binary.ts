@@ -2,8 +2,8 @@
 import { type GradNode, gradEnabled, record } from '../autograd/node';
 import { empty, type Tensor } from '../tensor/tensor';
 import { cast } from './cast';
-import { checkBackend, checkReal, sameShape, shapeFault } from './check';
-import { sumGroups } from './sum';
+import { checkBackend, checkReal, sameShape, shapeFault } from './shared/check';
+import { sumGroups } from './shared/sum-groups';
 import { neg } from './unary';
 
 type BinaryOp = 'add' | 'sub' | 'mul' | 'div';

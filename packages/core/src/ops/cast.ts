@@ -1,7 +1,7 @@
 import { record } from '../autograd/node';
 import type { DType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
-import { wantsGrad } from './check';
+import { wantsGrad } from './shared/check';
 
 /** x in another dtype, rounded to nearest even towards bf16; returns x itself where nothing changes. The gradient is cast back. */
 export function cast(x: Tensor, dtype: DType): Tensor {

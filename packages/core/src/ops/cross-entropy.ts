@@ -1,7 +1,7 @@
 import { record } from '../autograd/node';
 import { DTypeError } from '../errors';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkBackend, checkInts, checkRank, show, wantsGrad } from './check';
+import { checkBackend, checkInts, checkRank, show, wantsGrad } from './shared/check';
 
 /** Cross entropy of each row: logits f32 [n, c], targets i32 [n] -> f32 [n]. Target −1 gives loss 0 and no gradient. */
 export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {

@@ -1,6 +1,6 @@
 import { record } from '../autograd/node';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkReal, shapeFault, wantsGrad } from './check';
+import { checkReal, shapeFault, wantsGrad } from './shared/check';
 
 /** Seed of a run and the first Philox block of this call; equal values drop equal elements. */
 export interface DropoutOptions {

@@ -17,6 +17,11 @@ export interface PackOptions {
   name?: string;
 }
 
+/** Frees the packs of weights that were dropped without dispose(). */
+const dropped = new FinalizationRegistry<Tensor[]>((packs) => {
+  for (const pack of packs) pack.dispose();
+});
+
 /** A matrix that is never trained, stored once in the order the GEMM reads it. */
 export class FrozenWeight {
   private constructor(
@@ -25,9 +30,12 @@ export class FrozenWeight {
     readonly dtype: DType,
     readonly backend: Backend,
     readonly name: string,
-    private forward: Storage | null,
-    private reverse: Storage | null,
-  ) {}
+    private forward: Tensor | null,
+    private reverse: Tensor | null,
+  ) {
+    const packs = reverse ? [forward!, reverse] : [forward!];
+    dropped.register(this, packs, this);
+  }
 
   /**
    * Packs w [out, in], row-major: f32 numbers, raw bf16 bits (Uint16Array) or a tensor. NaN and infinite
@@ -57,13 +65,13 @@ export class FrozenWeight {
   }
 
   /** The pack for y = x Wᵀ. */
-  get packed(): Storage {
+  get packed(): Tensor {
     if (this.forward === null) throw new DisposedError(`${this.name} was disposed`);
     return this.forward;
   }
 
   /** The pack for dx = dy W. */
-  get packedTranspose(): Storage {
+  get packedTranspose(): Tensor {
     if (this.reverse === null) {
       throw new BackendError({
         where: this.name,
@@ -76,8 +84,9 @@ export class FrozenWeight {
   }
 
   dispose(): void {
-    this.forward?.release();
-    this.reverse?.release();
+    dropped.unregister(this);
+    this.forward?.dispose();
+    this.reverse?.dispose();
     this.forward = null;
     this.reverse = null;
   }
@@ -103,21 +112,21 @@ function pack(
   k: number,
   transposed: boolean,
   backend: Backend,
-): Storage {
+): Tensor {
   const code = dtypeCode[dtype];
   const bytes = transposed ? backend.packedBytes(code, k, n) : backend.packedBytes(code, n, k);
-  const storage = new Storage(backend, backend.alloc(bytes));
+  const packed = new Tensor([n, k], dtype, n * k, new Storage(backend, backend.alloc(bytes)));
   try {
     backend.launch(
       'pack_weight',
-      [w.handle, storage.handle],
+      [w.handle, packed.handle],
       [w.code, code, n, k, transposed ? 1 : 0],
     );
   } catch (error) {
-    storage.release();
+    packed.dispose();
     throw error;
   }
-  return storage;
+  return packed;
 }
 
 function checkFinite(w: Float32Array | Float64Array | Uint16Array | Tensor, name: string): void {

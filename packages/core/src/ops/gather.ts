@@ -2,7 +2,7 @@ import { record } from '../autograd/node';
 import { type DType, statDType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
 import { cast } from './cast';
-import { checkBackend, checkInts, checkRank, checkReal, wantsGrad } from './check';
+import { checkBackend, checkInts, checkRank, checkReal, wantsGrad } from './shared/check';
 
 /** Rows of table [n, d] at idx i32 [m] -> [m, d], in the table's dtype or options.dtype. The gradient is summed per row in f32. */
 export function gatherRows(table: Tensor, idx: Tensor, options: { dtype?: DType } = {}): Tensor {

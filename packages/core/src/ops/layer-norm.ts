@@ -1,7 +1,7 @@
 import { record } from '../autograd/node';
 import { statDType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkReal, checkSame, checkVector, lastDim, rowsOf, wantsGrad } from './check';
+import { checkReal, checkSame, checkVector, lastDim, rowsOf, wantsGrad } from './shared/check';
 
 /**
  * Layer norm (Ba et al. 2016) along the last axis of s = x + residual: (s − mean) / √(var + eps) · w + b.

@@ -9,7 +9,7 @@ import {
   rowsOf,
   shapeFault,
   wantsGrad,
-} from './check';
+} from './shared/check';
 
 /** [n, m] -> [m, n]. */
 export function transpose(x: Tensor): Tensor {

@@ -10,9 +10,9 @@ import {
   checkVector,
   shapeFault,
   wantsGrad,
-} from './check';
+} from './shared/check';
 import type { FrozenWeight } from './frozen-weight';
-import { sumGroups } from './sum';
+import { sumGroups } from './shared/sum-groups';
 
 /**
  * x Wᵀ + bias: x [T, in] f32 or bf16, bias f32 [out] or null -> [T, out] in x's dtype, summed in f32. Saves
@@ -31,9 +31,9 @@ export function linear(x: Tensor, w: FrozenWeight, bias: Tensor | null): Tensor 
     [x.code, packCode, m, n, k, 0],
   );
   if (wantsGrad(x, bias)) {
-    const reverse = x.requiresGrad ? w.packedTranspose : null;
-    record('linear', y, [x, bias], [], (dy, node) => {
-      if (reverse && node.needs(0)) {
+    record('linear', y, [x, bias], x.requiresGrad ? [w.packedTranspose] : [], (dy, node) => {
+      const reverse = node.saved[0];
+      if (reverse) {
         const dx = empty([m, k], dtype, backend);
         backend.launch(
           'linear_packed',
@@ -104,13 +104,14 @@ export function adaptedLinear(
     args,
   );
   if (wantsGrad(x, A, B, gates, bias)) {
-    const reverse = x.requiresGrad ? w.packedTranspose : null;
-    const saved = [x, H, A, B, rankScale, ...(gates ? [gates, rowToGate!, rankExpert!] : [])];
+    const gating = gates ? [gates, rowToGate!, rankExpert!] : [];
+    const gateCount = gating.length;
+    const reversePack = x.requiresGrad ? [w.packedTranspose] : [];
+    const saved = [x, H, A, B, rankScale, ...gating, ...reversePack];
     record('adaptedLinear', y, [x, A, B, gates ?? null, bias], saved, (dy, node) => {
-      const [sx, sH, sA, sB, scale, sGates, rows, experts] = node.saved as [
-        ...[Tensor, Tensor, Tensor, Tensor, Tensor],
-        ...(Tensor | undefined)[],
-      ];
+      const [sx, sH, sA, sB, scale] = node.saved as [Tensor, Tensor, Tensor, Tensor, Tensor];
+      const [sGates, rows, experts] = node.saved.slice(5, 5 + gateCount);
+      const reverse = node.saved[5 + gateCount];
       const out = (i: number, shape: number[], type: typeof dtype): Tensor | null =>
         node.needs(i) ? empty(shape, type, backend) : null;
       const grads = [

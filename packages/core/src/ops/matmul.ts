@@ -1,6 +1,13 @@
 import { record } from '../autograd/node';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkBackend, checkDType, checkRank, checkReal, shapeFault, wantsGrad } from './check';
+import {
+  checkBackend,
+  checkDType,
+  checkRank,
+  checkReal,
+  shapeFault,
+  wantsGrad,
+} from './shared/check';
 
 /** How a product reads its operands. */
 export interface MatmulOptions {

@@ -1,7 +1,15 @@
 import { record } from '../autograd/node';
 import { statDType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkBackend, checkInts, checkRank, checkReal, lastDim, rowsOf, wantsGrad } from './check';
+import {
+  checkBackend,
+  checkInts,
+  checkRank,
+  checkReal,
+  lastDim,
+  rowsOf,
+  wantsGrad,
+} from './shared/check';
 
 /**
  * Mean of each sequence's rows on the packed layout: x [T, d], cuSeqlens i32 [B + 1] -> f32 [B, d].

@@ -1,7 +1,7 @@
 import { record } from '../autograd/node';
 import { statDType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkReal, checkSame, checkVector, lastDim, rowsOf, wantsGrad } from './check';
+import { checkReal, checkSame, checkVector, lastDim, rowsOf, wantsGrad } from './shared/check';
 
 /**
  * RMS norm (Zhang & Sennrich 2019) along the last axis: x / √(mean(x²) + eps) · w. x [..., d], weight

@@ -1,7 +1,7 @@
 import { record } from '../autograd/node';
 import { DTypeError } from '../errors';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkBackend, checkRank, shapeFault, show, wantsGrad } from './check';
+import { checkBackend, checkRank, shapeFault, show, wantsGrad } from './shared/check';
 
 function checkScores(op: string, x: Tensor): [number, number] {
   if (x.dtype !== 'f32' && x.dtype !== 'f64') {

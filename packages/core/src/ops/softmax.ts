@@ -1,6 +1,6 @@
 import { record } from '../autograd/node';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkReal, lastDim, rowsOf, wantsGrad } from './check';
+import { checkReal, lastDim, rowsOf, wantsGrad } from './shared/check';
 
 /** eˣ / Σ eˣ along the last axis, statistics in f32. Saves the result. */
 export function softmax(x: Tensor): Tensor {

@@ -1,25 +1,7 @@
 import { record } from '../autograd/node';
-import { statDType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkReal, lastDim, rowsOf, shapeFault, wantsGrad } from './check';
-
-/** Axis of a reduction: the last one, the rows of a matrix, or everything. */
-export type ReduceAxis = 0 | -1 | null;
-
-/** Sums of x seen as [rows, cols] along an axis, in f32 (f64 for f64), outside the tape. */
-export function sumGroups(
-  x: Tensor,
-  rows: number,
-  cols: number,
-  axis: ReduceAxis,
-  shape: readonly number[],
-): Tensor {
-  const y = empty(shape, statDType(x.dtype), x.backend);
-  if (axis === 0) x.backend.launch('sum_rows', [x.handle, y.handle], [x.code, rows, cols]);
-  else if (axis === -1) x.backend.launch('sum_cols', [x.handle, y.handle], [x.code, rows, cols]);
-  else x.backend.launch('sum_cols', [x.handle, y.handle], [x.code, 1, rows * cols]);
-  return y;
-}
+import { checkReal, lastDim, rowsOf, shapeFault, wantsGrad } from './shared/check';
+import { type ReduceAxis, sumGroups } from './shared/sum-groups';
 
 /** Sum along the last axis ([..., n] -> [...]), over rows (axis 0, [n, m] -> [m]) or of everything (null -> []). f32 result. */
 export function sum(x: Tensor, options: { axis?: ReduceAxis } = {}): Tensor {

@@ -1,6 +1,6 @@
 import { record } from '../autograd/node';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkReal, checkSame, wantsGrad } from './check';
+import { checkReal, checkSame, wantsGrad } from './shared/check';
 
 /** silu(gate) · up elementwise (Shazeer 2020), one rounding. Saves both inputs. */
 export function swiglu(gate: Tensor, up: Tensor): Tensor {

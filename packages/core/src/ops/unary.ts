@@ -2,7 +2,7 @@
 import { gradEnabled, record } from '../autograd/node';
 import type { KernelName } from '../backend/kernels';
 import { empty, type Tensor } from '../tensor/tensor';
-import { checkReal } from './check';
+import { checkReal } from './shared/check';
 
 /** dx from dy and the one saved tensor. */
 type Derivative = (dy: Tensor, saved: Tensor) => Tensor;

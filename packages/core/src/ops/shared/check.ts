@@ -1,8 +1,8 @@
 /** Shape and dtype rules that ops share; every complaint names the op. */
-import { gradEnabled } from '../autograd/node';
-import type { DType } from '../dtype';
-import { BackendError, DTypeError, ShapeError } from '../errors';
-import type { Tensor } from '../tensor/tensor';
+import { gradEnabled } from '../../autograd/node';
+import type { DType } from '../../dtype';
+import { BackendError, DTypeError, ShapeError } from '../../errors';
+import type { Tensor } from '../../tensor/tensor';
 
 export function show(t: Tensor): string {
   return `${t.dtype} [${t.shape.join(', ')}]`;

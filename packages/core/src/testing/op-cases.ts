@@ -1,0 +1,16 @@
+/**
+ * The case table: one row is an op with shapes and attributes. It drives the gradient checks (f64, finite
+ * differences), the parity tests (each backend against the reference) and docs/compat.md.
+ */
+import type { OpCase } from './case';
+import { elementwiseCases } from './cases-elementwise';
+import { fusedCases } from './cases-fused';
+import { layoutCases } from './cases-layout';
+import { linearCases } from './cases-linear';
+
+export const opCases: readonly OpCase[] = [
+  ...elementwiseCases,
+  ...layoutCases,
+  ...linearCases,
+  ...fusedCases,
+];
