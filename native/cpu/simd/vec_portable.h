@@ -94,7 +94,7 @@ UM_INLINE Vi pack_pair(Vf a, Vf b) {
 }
 UM_INLINE void transpose_words(const uint32_t* x, int64_t ldx, uint32_t* y, int64_t ldy) {
   for (int i = 0; i < 4; ++i) {
-    for (int j = 0; j < 4; ++j) y[j * ldy + i] = x[i * ldx + j];
+    for (int j = 0; j < 4; ++j) __builtin_memcpy(y + j * ldy + i, x + i * ldx + j, 4);
   }
 }
 

@@ -1,0 +1,143 @@
+// What attention and its gradient share: the packed-sequence problem, and the packing of rows of
+// q, k, v and do into the operands of tile_mm.h.
+#pragma once
+#include "kernel_util.h"
+#include "tile_mm.h"
+
+namespace unimoer::UNIMOER_ISA_NS {
+namespace {
+
+constexpr int kQueries = 64;  // queries per tile: the columns of a transposed score tile
+constexpr int kMaxHeadDim = 256;
+constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
+
+struct Problem {
+  const int32_t* cu;
+  int64_t tokens, seqs, heads, kv_heads, dim;
+  bool causal;
+  float scale;
+  int64_t q_stride() const { return heads * dim; }
+  int64_t kv_stride() const { return kv_heads * dim; }
+};
+
+UM_INLINE int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+template <class T>
+UM_INLINE int64_t words(int64_t n) {
+  return (n + Word<T>::per - 1) / Word<T>::per;
+}
+
+// Reads the eight arguments and the sequence offsets in buffer `cu`.
+Status read_problem(const KernelArgs& a, int cu, Problem* p) {
+  *p = Problem{a.ptr<int32_t>(cu), a.i(1), a.i(2), a.i(3), a.i(4), a.i(5), a.i(6) != 0, a.f(7)};
+  if (p->dim < 1 || p->dim > kMaxHeadDim) {
+    return fail(Status::unsupported, "attention supports head dimensions up to 256");
+  }
+  if (p->kv_heads < 1 || p->heads < 1 || p->heads % p->kv_heads != 0) {
+    return fail(Status::bad_argument, "attention heads must be a multiple of the key/value heads");
+  }
+  if (!(p->scale >= 0.0f)) return fail(Status::bad_argument, "attention scale must not be negative");
+  if (p->seqs < 0 || p->tokens < 0 || !holds(a, cu, p->seqs + 1, 1, 4)) return too_small();
+  bool valid = p->cu[0] == 0 && p->cu[p->seqs] == p->tokens;
+  for (int64_t s = 0; s < p->seqs; ++s) valid = valid && p->cu[s + 1] >= p->cu[s];
+  if (valid) return Status::ok;
+  return fail(Status::bad_argument, "sequence offsets must rise from 0 to the number of tokens");
+}
+
+// Rows as words [rows][words(dim)], straight from memory when it already has that form.
+struct RowWords {
+  const uint32_t* at;
+  int64_t ld;
+};
+template <class T>
+RowWords row_words(const T* x, int64_t ld, int64_t rows, int64_t dim, uint32_t* buffer) {
+  constexpr int per = Word<T>::per;
+  if (Word<T>::direct && dim % per == 0 && ld % per == 0) {
+    return {reinterpret_cast<const uint32_t*>(x), ld / per};
+  }
+  const int64_t width = words<T>(dim);
+  for (int64_t r = 0; r < rows; ++r) {
+    using W = typename Word<T>::type;
+    W* to = reinterpret_cast<W*>(buffer + r * width);
+    if (per == 2) to[width * per - 1] = from_float<W>(0.0f);
+    each_vector(0, dim, [=](int64_t i, int k) UM_BODY { put(to + i, get(x + r * ld + i, k), k); });
+  }
+  return {buffer, width};
+}
+
+// out[word][row] for `rows` rows, columns up to `columns` zero: the B of a product over dim.
+// Writes round_up(words(dim), kWidth) rows of words.
+template <class T>
+void pack_transposed(const T* x, int64_t ld, int64_t rows, int64_t dim, uint32_t* out,
+                     int64_t ldo, int64_t columns) {
+  constexpr int per = Word<T>::per;
+  const int64_t width = round_up(words<T>(dim), kWidth);
+  const bool direct = Word<T>::direct && dim == width * per && ld % per == 0;
+  for (int64_t r = 0; r < columns; r += kWidth) {
+    uint32_t block[kWidth * kMaxHeadDim];
+    const uint32_t* from = reinterpret_cast<const uint32_t*>(x + r * ld);
+    int64_t lds = ld / per;
+    if (!direct || r + kWidth > rows) {
+      __builtin_memset(block, 0, static_cast<size_t>(kWidth * width) * 4);
+      for (int64_t i = r; i < rows && i < r + kWidth; ++i) {
+        using W = typename Word<T>::type;
+        W* to = reinterpret_cast<W*>(block + (i - r) * width);
+        each_vector(0, dim,
+                    [=](int64_t d, int k) UM_BODY { put(to + d, get(x + i * ld + d, k), k); });
+      }
+      from = block;
+      lds = width;
+    }
+    for (int64_t u = 0; u < width; u += kWidth) {
+      transpose_words(from + u, lds, out + u * ldo + r, ldo);
+    }
+  }
+}
+
+// out[words over rows][ldo] with columns up to ldo zero: the B of a product over rows.
+template <class T>
+void pack_rows(const T* x, int64_t ld, int64_t rows, int64_t dim, uint32_t* out, int64_t ldo) {
+  const auto row = [=](int64_t r, int64_t d, int n) UM_BODY {
+    return r < rows && n > 0 ? get(x + r * ld + d, n) : vzero();
+  };
+  for (int64_t r = 0; r < rows; r += Word<T>::per) {
+    uint32_t* to = out + r / Word<T>::per * ldo;
+    for (int64_t d = 0; d < ldo; d += kWidth) {
+      const int n = dim - d >= kWidth ? kWidth : dim > d ? static_cast<int>(dim - d) : 0;
+      Vf v = row(r, d, n);
+      if constexpr (Word<T>::per == 2) {
+        v = (Vf)((Vu)row(r + 1, d, n) | ((Vu)v >> 16));
+      }
+      store(reinterpret_cast<float*>(to + d), v);
+    }
+  }
+}
+
+// A row of scores or weights as the compute type.
+template <class T>
+UM_INLINE void put_words(uint32_t* to, int64_t lane, Vf v) {
+  store(reinterpret_cast<typename Word<T>::type*>(to) + lane, v);
+}
+
+// Hides from each query the keys after it in a tile score[key][query].
+UM_INLINE void mask_future(float* score, int64_t first_key, int64_t keys, int64_t first_query,
+                           int64_t columns) {
+  for (int64_t r = 0; r < keys; ++r) {
+    const int64_t hidden = first_key + r - first_query;
+    for (int64_t q = 0; q < hidden && q < columns; ++q) score[r * kQueries + q] = -__builtin_inff();
+  }
+}
+
+// Carves 64-byte aligned arrays out of one scratch block; with no base it only measures.
+struct Arena {
+  char* base;
+  size_t used;
+  template <class U>
+  U* take(int64_t count) {
+    U* p = base == nullptr ? nullptr : reinterpret_cast<U*>(base + used);
+    used += (static_cast<size_t>(count) * sizeof(U) + 63) & ~size_t{63};
+    return p;
+  }
+};
+
+}  // namespace
+}  // namespace unimoer::UNIMOER_ISA_NS
