@@ -234,14 +234,21 @@ export class Model {
       if (document.trim() === '') tally.count('emptyDocument');
       return this.encodePair(query, document, limit, nameOf(options, i, 'query of pair'));
     };
-    await this.run(pairs.length, encode, 'reranking', options, tally, (hidden, batch, members) => {
-      const logits = head.logits(hidden, batch).toArray();
-      members.forEach((i, row) => {
-        const logit = logits[row]!;
-        scores[i] = options.raw ? logit : 1 / (1 + Math.exp(-logit));
-      });
-      return logits;
-    });
+    await this.run(
+      pairs.length,
+      encode,
+      'reranking',
+      options,
+      tally,
+      (hidden, batch, members, pack) => {
+        const logits = head.logits(hidden, batch, pack).toArray();
+        members.forEach((i, row) => {
+          const logit = logits[row]!;
+          scores[i] = options.raw ? logit : 1 / (1 + Math.exp(-logit));
+        });
+        return logits;
+      },
+    );
     return { scores, warnings: tally.list() };
   }
 
@@ -278,7 +285,12 @@ export class Model {
     task: Task,
     options: RunOptions,
     tally: Tally,
-    readOut: (hidden: Tensor, batch: PackedBatch, members: readonly number[]) => ArrayLike<number>,
+    readOut: (
+      hidden: Tensor,
+      batch: PackedBatch,
+      members: readonly number[],
+      encoded: readonly Encoded[],
+    ) => ArrayLike<number>,
   ): Promise<void> {
     const { batchTokens = BATCH_TOKENS, signal, onProgress } = options;
     if (!Number.isInteger(batchTokens) || batchTokens < 1)
@@ -302,15 +314,16 @@ export class Model {
         if (broken < Number.POSITIVE_INFINITY && local.every((i) => start + i > broken)) continue;
         await breathe(signal);
         const members = local.map((i) => start + i);
+        const sequences = local.map((i) => encoded[i]!);
         const batch = this.pack(
-          local.map((i) => encoded[i]!),
+          sequences,
           local.map(() => task),
         );
         try {
           const values = noGrad(() =>
             scope(() => {
               const ctx = new ForwardContext(batch, { hooks: this.hooks });
-              return readOut(this.backbone.forward(ctx), batch, members);
+              return readOut(this.backbone.forward(ctx), batch, members, sequences);
             }),
           );
           broken = Math.min(broken, firstBroken(values, members));

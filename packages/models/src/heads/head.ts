@@ -1,12 +1,13 @@
 import { add, matmul, type PackedBatch, sliceCols, sub, type Tensor, tanh } from '@unimoer/core';
 import type { PoolingMode } from '../config/sentence-transformers';
 import { pool } from '../pooling';
+import type { Encoded } from '../tokenizer';
 import type { WeightReader } from '../weights';
 
 /** A read-out that turns final hidden states `[tokens, hiddenSize]` into one relevance logit per sequence. */
 export interface RerankHead {
-  /** f32 `[sequences]`. */
-  logits(hidden: Tensor, batch: PackedBatch): Tensor;
+  /** f32 `[sequences]`; `pairs` are the encoded pairs of the batch, in its order. */
+  logits(hidden: Tensor, batch: PackedBatch, pairs: readonly Encoded[]): Tensor;
 }
 
 /** `*ForSequenceClassification` with one label: pooled state, BERT's tanh pooler where present, linear map. */
