@@ -109,9 +109,9 @@ struct Addend {
   const Panels* b;
 };
 
-// One block of staged rows against panels [first, last).
-void multiply_block(Compute c, const uint32_t* staged, int64_t row, int64_t rows, const Panels& b, int64_t first,
-                    int64_t last, const Output& out, const Addend* addend);
+// One block of staged rows, `a_words` words each, against panels [first, last).
+void multiply_block(Compute c, const uint32_t* staged, int64_t a_words, int64_t row, int64_t rows, const Panels& b,
+                    int64_t first, int64_t last, const Output& out, const Addend* addend);
 
 // Rows per block such that a staged block stays in the second-level cache and there are enough blocks.
 int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks);

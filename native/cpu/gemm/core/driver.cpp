@@ -53,7 +53,7 @@ void multiply_chunk(void* context, int64_t begin, int64_t end, int) {
     const int64_t first = chunk % job.chunks_per_block * job.panels_per_chunk;
     const int64_t last = smaller(first + job.panels_per_chunk, panel_count(job.b->n));
     interleave_rows(staged, job.a, row, rows, kTileRows, job.k, job.compute);
-    multiply_block(job.compute, staged, row, rows, *job.b, first, last, *job.out, nullptr);
+    multiply_block(job.compute, staged, words, row, rows, *job.b, first, last, *job.out, nullptr);
   }
 }
 
@@ -117,10 +117,9 @@ void tall_chunk(void* context, int64_t begin, int64_t end, int) {
 
 }  // namespace
 
-void multiply_block(Compute c, const uint32_t* staged, int64_t row, int64_t rows, const Panels& b, int64_t first,
-                    int64_t last, const Output& out, const Addend* addend) {
+void multiply_block(Compute c, const uint32_t* staged, int64_t a_words, int64_t row, int64_t rows, const Panels& b,
+                    int64_t first, int64_t last, const Output& out, const Addend* addend) {
   alignas(64) float acc[kTileRows * kPanel];
-  const int64_t words = b.words * (c == Compute::wide ? 2 : 1);
   const bool plain = out.dtype == kF32 && out.alpha == 1.0f && (out.beta == 0.0f || (out.beta == 1.0f && !out.bias));
   for (int64_t p = first; p < last; ++p) {
     const int64_t column = p * kPanel, columns = smaller(kPanel, b.n - column);
@@ -131,7 +130,7 @@ void multiply_block(Compute c, const uint32_t* staged, int64_t row, int64_t rows
     for (int64_t i = 0; i < rows; i += kTileRows) {
       const int height = static_cast<int>(smaller(kTileRows, rows - i));
       const int64_t offset = (row + i) * out.stride + column;
-      Tile tile{staged + i * words, panel, b.words, nullptr, 0, acc, kPanel};
+      Tile tile{staged + i * a_words, panel, b.words, nullptr, 0, acc, kPanel};
       const bool direct = plain && whole;
       float* c_tile = direct ? static_cast<float*>(out.data) + offset : acc;
       const int64_t c_stride = direct ? out.stride : kPanel;
