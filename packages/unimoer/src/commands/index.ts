@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import type { Io } from '../lib/io.js';
+import { register as study } from './study.js';
+import { register as train } from './train.js';
 
 /** Adds one command to the program. Heavy modules are imported inside the command's action. */
 export type Register = (program: Command, io: Io) => void;
 
 /** Every command, in the order of `--help`. */
-export const commands: readonly Register[] = [];
+export const commands: readonly Register[] = [study, train];

@@ -68,7 +68,8 @@ const readFailures = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES']);
 /** Exit code of a failure: 2 for what the user must change, 130 for an interruption, else 1. */
 export function exitCodeOf(error: unknown): 1 | 2 | 130 {
   const code = errorCode(error);
-  if (code === 'INTERRUPTED' || code === 'ABORT_ERR') return 130;
+  const aborted = error instanceof Error && error.name === 'AbortError';
+  if (code === 'INTERRUPTED' || aborted) return 130;
   if (code === 'INPUT' || code === 'FORMAT') return 2;
   // Outputs are wrapped in OutputError, so a bare system error is a named file that cannot be read.
   if (readFailures.has(code)) return 2;

@@ -1,5 +1,8 @@
 import { runCli } from './run-cli.js';
 
+/** npm and the terminal may both deliver one Ctrl-C: a second signal this soon is the same one. */
+const sameSignalMilliseconds = 500;
+
 /** A cell that cannot stop by itself is cut off after this long; its last checkpoint is kept. */
 const graceMilliseconds = 9_000;
 
@@ -10,11 +13,13 @@ function codeOf(error: Error): string {
 /** Runs the command line as this process: signals, closed pipes and the exit code. */
 export async function runProcess(argv: readonly string[]): Promise<never> {
   const controller = new AbortController();
+  let first = 0;
   const stop = (second: boolean): void => {
     if (controller.signal.aborted) {
-      if (second) process.exit(130);
+      if (second && performance.now() - first > sameSignalMilliseconds) process.exit(130);
       return;
     }
+    first = performance.now();
     controller.abort();
     setTimeout(() => process.exit(130), graceMilliseconds).unref();
   };

@@ -8,6 +8,8 @@ export interface Writer {
 export interface Progress {
   /** Reports `done` of the total, in the total's unit; `detail` says what is being done. */
   update(done: number, detail?: string): void;
+  /** Prints a line that stays, above the bar. */
+  line(text: string): void;
   /** Ends the bar; `summary` stays as a line. */
   finish(summary?: string): void;
 }
@@ -63,6 +65,10 @@ export function createProgress(
       lastDraw = now();
       out.write(tty ? `\r\u001b[2K${render(done, detail)}` : `${render(done, detail)}\n`);
     },
+    line(text) {
+      out.write(tty ? `\r\u001b[2K${text}\n` : `${text}\n`);
+      lastDraw = Number.NEGATIVE_INFINITY;
+    },
     finish(summary) {
       if (ended) return;
       ended = true;
@@ -73,4 +79,4 @@ export function createProgress(
 }
 
 /** Used with `--quiet`. */
-export const silentProgress: Progress = { update() {}, finish() {} };
+export const silentProgress: Progress = { update() {}, line() {}, finish() {} };

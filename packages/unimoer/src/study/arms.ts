@@ -1,6 +1,6 @@
 import type { Task } from '@unimoer/core';
-import { type AdapterConfig, type MoeLoraConfig, moePreset } from '@unimoer/moe-lora';
-import type { TrainConfig } from '@unimoer/train';
+import type { AdapterConfig } from '@unimoer/moe-lora';
+import { type ArmName, studyArm, type TrainConfig } from '@unimoer/train';
 import { InputError } from '../lib/errors.js';
 import type { ArmInfo, ArmRole } from '../report/types.js';
 import type { ArmConfig, StudyConfig } from './schema.js';
@@ -15,23 +15,31 @@ export interface StudyArm {
   composedOf: { embedding: string; reranking: string } | null;
 }
 
-const both: readonly Task[] = ['embedding', 'reranking'];
-
 interface PresetText {
+  /** The trainer's name for it. */
+  train: ArmName;
   label: string;
   role: ArmRole;
-  tasks: readonly Task[];
 }
 
-const texts: Record<ArmConfig['preset'], PresetText> = {
-  zeroShot: { label: 'No adapter', role: 'zeroShot', tasks: [] },
-  embedOnly: { label: 'Embedding-only LoRA', role: 'dedicated', tasks: ['embedding'] },
-  rerankOnly: { label: 'Reranking-only LoRA', role: 'dedicated', tasks: ['reranking'] },
-  joint: { label: 'Joint LoRA', role: 'joint', tasks: both },
-  jointRankMatched: { label: 'Joint LoRA, rank-matched', role: 'jointRankMatched', tasks: both },
-  hardSwitch: { label: 'Hard task switch', role: 'hardSwitch', tasks: both },
-  moeLora: { label: 'MoE-LoRA', role: 'moe', tasks: both },
-  frozenHead: { label: 'Frozen backbone, trained head', role: 'control', tasks: ['reranking'] },
+const presets: Record<ArmConfig['preset'], PresetText> = {
+  zeroShot: { train: 'none', label: 'No adapter', role: 'zeroShot' },
+  embedOnly: { train: 'embedOnly', label: 'Embedding-only LoRA', role: 'dedicated' },
+  rerankOnly: { train: 'rerankOnly', label: 'Reranking-only LoRA', role: 'dedicated' },
+  joint: { train: 'joint', label: 'Joint LoRA', role: 'joint' },
+  jointRankMatched: {
+    train: 'jointRankMatched',
+    label: 'Joint LoRA, rank-matched',
+    role: 'jointRankMatched',
+  },
+  hardSwitch: { train: 'hardSwitch', label: 'Hard task switch', role: 'hardSwitch' },
+  hardSwitchShared: {
+    train: 'hardSwitchShared',
+    label: 'Hard task switch with a shared expert',
+    role: 'control',
+  },
+  moeLora: { train: 'moeLora', label: 'MoE-LoRA', role: 'moe' },
+  frozenHead: { train: 'headOnly', label: 'Frozen backbone, trained head', role: 'control' },
 };
 
 /** Sum of the ranks of an adapter's experts. */
@@ -47,120 +55,109 @@ function describe(adapter: AdapterConfig | null, preset: ArmConfig['preset']): s
   const where = adapter.layers ? `layers ${adapter.layers.join(', ')}` : 'every layer';
   if (adapter.kind === 'lora') return `LoRA of rank ${adapter.rank} on ${where}.`;
   const experts = adapter.experts.map((expert) => `${expert.name} (${expert.rank})`).join(', ');
-  const router = preset === 'hardSwitch' ? 'the task chooses' : `${adapter.router.name} router`;
+  const router = preset.startsWith('hardSwitch')
+    ? 'the task chooses'
+    : `${adapter.router.name} router`;
   return `LoRA experts ${experts} on ${where}; ${router}.`;
+}
+
+/** One arm by itself; `mixtureArm` is the arm whose total rank a rank-matched one follows. */
+export function armOf(
+  arm: ArmConfig,
+  { target, rank: defaultRank, alphaPerRank, layers }: StudyConfig['adapter'],
+  mixtureArm?: ArmConfig,
+): StudyArm {
+  const text = presets[arm.preset];
+  const matched = arm.preset === 'jointRankMatched' ? mixtureArm : undefined;
+  const { adapter, tasks } = studyArm(text.train, {
+    target,
+    rank: arm.rank ?? matched?.rank ?? defaultRank,
+    alphaPerRank,
+    ...(layers === 'all' ? {} : { layers }),
+    preset: arm.mixture ?? matched?.mixture ?? 'proposal',
+  });
+  const weights = arm.weights
+    ? ` Loss weights ${arm.weights.embedding} (embedding) and ${arm.weights.reranking} (reranking).`
+    : '';
+  return {
+    info: {
+      arm: arm.name ?? arm.preset,
+      label: arm.label ?? text.label,
+      // The verdicts are about the joint arm with the study's own weights.
+      role: arm.weights && arm.preset === 'joint' ? 'control' : text.role,
+      tasks: [...tasks],
+      description: describe(adapter, arm.preset) + weights,
+      rank: totalRank(adapter),
+    },
+    adapter,
+    tasks,
+    weights: arm.weights ?? null,
+    composedOf: null,
+  };
+}
+
+/**
+ * A hard switch has disjoint parameters per task. With mixed batches and per-task clipping it is, bit by
+ * bit, its two dedicated arms side by side, so that their cells serve for it.
+ */
+function compose(arm: StudyArm, config: StudyConfig, source: ArmConfig): StudyArm {
+  const rank = source.rank ?? config.adapter.rank;
+  const dedicated = (preset: ArmConfig['preset']): string | undefined => {
+    const found = config.arms.find(
+      (other) =>
+        other.preset === preset && (other.rank ?? config.adapter.rank) === rank && !other.weights,
+    );
+    return found && (found.name ?? found.preset);
+  };
+  const embedding = dedicated('embedOnly');
+  const reranking = dedicated('rerankOnly');
+  const { schedule, optimizer } = config.training;
+  const exact =
+    source.preset === 'hardSwitch' &&
+    schedule === 'mixed' &&
+    (optimizer.clipScope === 'perTask' || optimizer.clip === null) &&
+    !source.weights;
+  if (!exact || !embedding || !reranking) return arm;
+  const description = `${arm.info.description} Equal to the two dedicated arms side by side, whose cells it uses.`;
+  return {
+    ...arm,
+    info: { ...arm.info, description, composed: true },
+    composedOf: { embedding, reranking },
+  };
 }
 
 /** Expands the arms of a study. Throws InputError for two arms of one name. */
 export function studyArms(config: StudyConfig, file: string): StudyArm[] {
-  const { target, rank: defaultRank, alphaPerRank } = config.adapter;
-  const layers = config.adapter.layers === 'all' ? undefined : config.adapter.layers;
-  const lora = (rank: number): AdapterConfig => ({
-    kind: 'lora',
-    target,
-    rank,
-    alpha: rank * alphaPerRank,
-    ...(layers ? { layers } : {}),
-  });
-  const mixture = (name: NonNullable<ArmConfig['mixture']>, rank: number): MoeLoraConfig =>
-    moePreset(name, { target, rank, alphaPerRank, ...(layers ? { layers } : {}) });
-
-  // The rank that a single LoRA needs to match the study's mixture of experts.
-  const moe = config.arms.find((arm) => arm.preset === 'moeLora');
-  const matchedRank = totalRank(mixture(moe?.mixture ?? 'proposal', moe?.rank ?? defaultRank));
-
-  const adapterOf = (arm: ArmConfig): AdapterConfig | null => {
-    const rank = arm.rank ?? defaultRank;
-    switch (arm.preset) {
-      case 'zeroShot':
-      case 'frozenHead':
-        return null;
-      case 'jointRankMatched':
-        return lora(arm.rank ?? matchedRank);
-      case 'hardSwitch':
-        return mixture('hardSwitch', rank);
-      case 'moeLora':
-        return mixture(arm.mixture ?? 'proposal', rank);
-      default:
-        return lora(rank);
-    }
-  };
-  const dedicated = (preset: ArmConfig['preset'], rank: number): string | undefined => {
-    const found = config.arms.find(
-      (arm) => arm.preset === preset && (arm.rank ?? defaultRank) === rank && !arm.weights,
-    );
-    return found && (found.name ?? found.preset);
-  };
-
-  const arms = config.arms.map((arm): StudyArm => {
-    const text = texts[arm.preset];
-    const adapter = adapterOf(arm);
-    const name = arm.name ?? arm.preset;
-    const rank = arm.rank ?? defaultRank;
-    const embedding = dedicated('embedOnly', rank);
-    const reranking = dedicated('rerankOnly', rank);
-    const composed =
-      arm.preset === 'hardSwitch' &&
-      config.training.optimizer.clipScope === 'perTask' &&
-      config.training.schedule === 'mixed' &&
-      embedding !== undefined &&
-      reranking !== undefined &&
-      !arm.weights;
-    const role: ArmRole = arm.weights && arm.preset === 'joint' ? 'control' : text.role;
-    const weights = arm.weights
-      ? ` Loss weights ${arm.weights.embedding} (embedding) and ${arm.weights.reranking} (reranking).`
-      : '';
-    const sharing = composed
-      ? ' Equal to the two dedicated arms side by side, whose cells it uses.'
-      : '';
-    return {
-      info: {
-        arm: name,
-        label: arm.label ?? text.label,
-        role,
-        tasks: [...text.tasks],
-        description: describe(adapter, arm.preset) + weights + sharing,
-        rank: totalRank(adapter),
-        ...(composed ? { composed: true } : {}),
-      },
-      adapter,
-      tasks: text.tasks,
-      weights: arm.weights ?? null,
-      composedOf: composed ? { embedding, reranking } : null,
-    };
-  });
+  const mixtureArm = config.arms.find((arm) => arm.preset === 'moeLora');
   const names = new Set<string>();
-  for (const { info } of arms) {
-    if (names.has(info.arm)) {
+  return config.arms.map((source) => {
+    const arm = compose(armOf(source, config.adapter, mixtureArm), config, source);
+    const name = arm.info.arm;
+    if (names.has(name)) {
       throw new InputError({
         where: `${file}: arms`,
-        got: `two arms called ${JSON.stringify(info.arm)}`,
+        got: `two arms called ${JSON.stringify(name)}`,
         expected: 'a name each',
         remedy: 'give one of them another name',
       });
     }
-    names.add(info.arm);
-  }
-  return arms;
+    names.add(name);
+    return arm;
+  });
 }
 
 /** What the trainer gets for one cell. */
-export function trainConfig(config: StudyConfig, arm: StudyArm, seed: number): TrainConfig {
-  const { training } = config;
-  const weights = arm.weights ?? {
-    embedding: training.embedding.weight,
-    reranking: training.reranking.weight,
-  };
+export function trainConfig(
+  training: StudyConfig['training'],
+  arm: StudyArm,
+  seed: number,
+): TrainConfig {
+  const { dtype: _, embedding, reranking, ...settings } = training;
   return {
+    ...settings,
     arm: { name: arm.info.arm, label: arm.info.label, tasks: arm.tasks, adapter: arm.adapter },
     seed,
-    steps: arm.tasks.length === 0 ? 0 : training.steps,
-    schedule: training.schedule,
-    embedding: { ...training.embedding, weight: weights.embedding },
-    reranking: { ...training.reranking, weight: weights.reranking },
-    optimizer: training.optimizer,
-    negativeRanks: training.negativeRanks,
-    checkpointEvery: training.checkpointEvery,
-    dtype: training.dtype,
+    embedding: { ...embedding, weight: arm.weights?.embedding ?? embedding.weight },
+    reranking: { ...reranking, weight: arm.weights?.reranking ?? reranking.weight },
   };
 }

@@ -43,6 +43,7 @@ export const armPresets = [
   'joint',
   'jointRankMatched',
   'hardSwitch',
+  'hardSwitchShared',
   'moeLora',
   'frozenHead',
 ] as const;
@@ -116,6 +117,17 @@ const components = z.strictObject({
   seed: z.number().min(0),
   query: z.number().min(0),
   residual: z.number().min(0),
+});
+
+/** One training run: the file of `unimoer train`. */
+export const trainSchema = z.strictObject({
+  name,
+  model: z.string().min(1),
+  data: z.strictObject({ path: z.string().min(1), trainSplit: z.string().default('train') }),
+  seed: z.int().min(0).default(1),
+  adapter: adapter.prefault({}),
+  arm,
+  training,
 });
 
 /** A study file without its `profile` and `profiles` keys, which are merged away before. */

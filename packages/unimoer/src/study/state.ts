@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { InputError } from '../lib/errors.js';
 import { writeFileAtomic } from '../lib/outputs.js';
 import type { CellResult, ProfileCut } from '../report/types.js';
+import type { BackboneFacts } from './model.js';
 import type { StudyConfig } from './schema.js';
 
 /** One arm × seed × dataset × backbone to compute; composed arms have no cell of their own. */
@@ -28,6 +29,7 @@ export interface StudyState {
   /** Folder of the study file, where `npm:` packages are looked up. */
   folder: string;
   codeVersion: string;
+  backbones: Record<string, BackboneFacts>;
   createdAt: string;
   cells: Cell[];
   /** Stage names and the seconds spent in them, over all sessions. */
@@ -36,6 +38,9 @@ export interface StudyState {
 }
 
 export const statePath = (dir: string): string => join(dir, 'state.json');
+
+/** Where rankings that the cells share are kept. */
+export const cacheFolder = (dir: string): string => join(dir, 'cache');
 
 export function hasState(dir: string): boolean {
   return existsSync(statePath(dir));
