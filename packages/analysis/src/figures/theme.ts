@@ -44,7 +44,7 @@ export function drawMarker(
 ): void {
   const paint = {
     fill: style.fill,
-    class: style.fill === 'none' ? undefined : 'mark',
+    class: style.fill === '#ffffff' ? 'hollow' : undefined,
     stroke: style.stroke,
     'stroke-width': style.stroke === undefined ? undefined : 1,
     'fill-opacity': style.opacity,
