@@ -1,22 +1,17 @@
-import type { ForwardContext, Linear, PackedBatch, Task, Tensor } from '@unimoer/core';
+import type { Backend, ForwardContext, Linear, PackedBatch, Task, Tensor } from '@unimoer/core';
 import type { AdapterConfig } from '@unimoer/moe-lora';
-
-/** A document as BEIR stores it; what is encoded is `title + " " + text`, trimmed. */
-export interface TrainDocument {
-  title?: string;
-  text: string;
-}
 
 /** Judgements: query id → document id → grade. */
 export type Judgements = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
-/** What training reads of a retrieval dataset. */
+/** What training reads of a retrieval dataset; `loadBeir` of eval-beir gives the first three fields. */
 export interface TrainingData {
-  corpus: ReadonlyMap<string, TrainDocument>;
+  /** `texts[index.get(id)]` is title and text of a document. */
+  corpus: { readonly texts: readonly string[]; readonly index: ReadonlyMap<string, number> };
   queries: ReadonlyMap<string, string>;
   /** Judgements of the queries to train on; a grade of 1 or more is a positive. */
   qrels: Judgements;
-  /** Candidates to take hard negatives from, best first (a BM25 ranking); query id → document ids. */
+  /** Rankings that hard negatives come from, best first (BM25's); query id → document ids. */
   candidates: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -86,8 +81,6 @@ export interface TrainConfig {
   negativeRanks: readonly [number, number];
   /** Steps between checkpoints; 0 writes none. Only with `outDir`. */
   checkpointEvery: number;
-  /** Storage of activations. */
-  dtype: 'f32' | 'bf16';
 }
 
 /**
@@ -100,7 +93,9 @@ export interface TrainableBackbone {
   readonly fingerprint: string;
   readonly hiddenSize: number;
   readonly layers: number;
+  /** Storage of activations. */
   readonly dtype: 'f32' | 'bf16';
+  readonly backend: Backend;
   /** The longest sequence, special tokens included. */
   readonly maxLength: number;
   linears(): readonly Linear[];
@@ -108,7 +103,12 @@ export interface TrainableBackbone {
   runLayers(hidden: Tensor, ctx: ForwardContext, from: number, to: number): Tensor;
   /** Pooled states `[sequences, hiddenSize]`, not normalised. */
   pool(hidden: Tensor, batch: PackedBatch): Tensor;
-  pack(sequences: readonly EncodedText[], tasks?: readonly Task[]): PackedBatch;
+  pack(sequences: readonly EncodedText[], tasks: readonly Task[]): PackedBatch;
+  /**
+   * Logits `[sequences, 2]` (no, yes) of a decoder's relevance read-out. With it, reranking trains and
+   * scores these; without it, a linear head on the pooled state.
+   */
+  yesNoLogits?(hidden: Tensor, batch: PackedBatch): Tensor;
 }
 
 /** Token ids of one text or pair, special tokens included. */
@@ -173,7 +173,7 @@ export type TrainProgress =
 export interface RoutingSummary {
   layers: number[];
   experts: string[];
-  /** Sequences counted per task. */
+  /** Sequences (tokens for token-level routers) counted per task. */
   sequences: Record<Task, number>;
   /** Null for a task that was not seen. */
   mass: Record<Task, number[][] | null>;
