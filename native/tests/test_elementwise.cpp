@@ -48,8 +48,8 @@ const Function kFunctions[] = {
     {unimoer::k_relu, "relu", [](double x) { return x > 0 ? x : 0; }, -9, 9},
     {unimoer::k_silu, "silu", [](double x) { return x * sigmoid(x); }, -30, 30},
     {unimoer::k_softplus, "softplus", [](double x) { return std::log1p(std::exp(x)); }, -30, 30},
-    {unimoer::k_gelu, "gelu", [](double x) { return x * normal_cdf(x); }, -8, 8, 4e-7},
-    {unimoer::k_gelu_tanh, "gelu_tanh", gelu_tanh, -8, 8, 4e-7},
+    {unimoer::k_gelu, "gelu", [](double x) { return x * normal_cdf(x); }, -8, 8, 8e-7},
+    {unimoer::k_gelu_tanh, "gelu_tanh", gelu_tanh, -8, 8, 8e-7},
 };
 const Function kSlopes[] = {
     {unimoer::k_silu_grad, "silu_grad", silu_slope, -30, 30, 1e-6},

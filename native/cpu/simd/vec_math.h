@@ -128,7 +128,7 @@ UM_INLINE Vf normal_cdf_centered(Vf x) {
 template <bool Short>
 UM_INLINE Vf vgelu(Vf x) {
   const Vf phi = splat(0.5f) + normal_cdf_centered<Short>(x);
-  return x * choose((Vi)(x < splat(-5.2f)), vzero(), phi);
+  return x * choose((Vi)(x < splat(Short ? -5.2f : -5.4f)), vzero(), phi);
 }
 
 // d/dx of x Phi(x) = Phi(x) + x phi(x), fitted as a whole: 3e-8 absolute, 6e-6 when Short.
