@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -31,7 +32,7 @@ export function atomicWrite(path: string, data: string | Uint8Array | Iterable<U
     }
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    if (existsSync(temporary)) rmSync(temporary, { force: true });
     throw fileError(path, error);
   }
 }

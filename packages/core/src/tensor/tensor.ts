@@ -1,7 +1,7 @@
 import { type GradNode, gradEnabled, record } from '../autograd/node';
 import type { Backend, Handle } from '../backend/types';
 import { type DType, dtypeBytes, dtypeCode, fromStorage, newStorage, toStorage } from '../dtype';
-import { DisposedError, ShapeError } from '../errors';
+import { DisposedError, DTypeError, ShapeError } from '../errors';
 import { Storage } from './storage';
 import { type Remains, track, unwatch } from './tracking';
 
@@ -169,6 +169,14 @@ export class Tensor {
 
 /** A tensor with undefined contents, owned by the current scope. */
 export function empty(shape: readonly number[], dtype: DType, backend: Backend): Tensor {
+  if (dtype === 'f64' && !backend.supports('fill', 'f64')) {
+    throw new DTypeError({
+      where: `tensor on ${backend.name}`,
+      got: 'f64',
+      expected: 'f32, bf16 or i32',
+      remedy: 'use the reference backend for f64',
+    });
+  }
   const size = sizeOf(shape);
   const handle = backend.alloc(size === 0 ? 8 : size * dtypeBytes[dtype]);
   const y = new Tensor(shape, dtype, size, new Storage(backend, handle));

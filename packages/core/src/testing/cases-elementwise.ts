@@ -74,7 +74,8 @@ export const elementwiseCases: OpCase[] = [
   unary('gelu', gelu, 'normal', 'erf'),
   unary('gelu', (x) => gelu(x, { approximate: 'tanh' }), 'normal', 'tanh'),
   unary('dropout', (x) => dropout(x, 0.3, { seed: 5n, offset: 3 }), 'normal', 'p = 0.3'),
-  row('cast', 'to bf16 and back', [data(shape)], ([x]) =>
-    x!.dtype === 'f64' ? cast(x!, 'f64') : cast(cast(x!, 'bf16'), x!.dtype),
-  ),
+  row('cast', 'to another dtype and back', [data(shape)], ([x]) => {
+    const { dtype } = x!;
+    return cast(cast(x!, dtype === 'f32' ? 'bf16' : dtype === 'bf16' ? 'f32' : 'f64'), dtype);
+  }),
 ];

@@ -108,7 +108,7 @@ export const elementwise = {
   abs: unary(Math.abs),
   tanh: unary(Math.tanh),
   sigmoid: unary(sigmoidOf),
-  relu: unary((x) => (x > 0 ? x : 0)),
+  relu: unary((x) => Math.max(x, 0)),
   silu: unary((x) => x * sigmoidOf(x)),
   softplus: unary((x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))),
   gelu: unary((x) => x * phi(x)),
