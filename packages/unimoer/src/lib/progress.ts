@@ -67,7 +67,7 @@ export function createProgress(
     },
     line(text) {
       out.write(tty ? `\r\u001b[2K${text}\n` : `${text}\n`);
-      lastDraw = Number.NEGATIVE_INFINITY;
+      if (tty) lastDraw = Number.NEGATIVE_INFINITY;
     },
     finish(summary) {
       if (ended) return;

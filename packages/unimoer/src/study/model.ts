@@ -1,17 +1,11 @@
-import {
-  disposeBatch,
-  ForwardContext,
-  getBackend,
-  noGrad,
-  openCheckpoint,
-  scope,
-} from '@unimoer/core';
-import { loadModel, type Model, trainingView } from '@unimoer/models';
+import { disposeBatch, ForwardContext, noGrad, openCheckpoint, scope } from '@unimoer/core';
+import { loadModel, type Model } from '@unimoer/models';
 import {
   type EncodedText,
   MemoryFeatureStore,
   type TrainableBackbone,
   type TrainTokenizer,
+  trainingModel,
 } from '@unimoer/train';
 import type { LoadedBackbone } from './cell.js';
 import type { MeasureLength } from './estimate.js';
@@ -114,9 +108,8 @@ class CachedTokenizer implements TrainTokenizer {
 export function loadBackbone(name: string, from: string, dtype: 'f32' | 'bf16'): LoadedBackbone {
   const model = loadModel(name, { from, dtype, forBackward: true });
   const tokenizer = new CachedTokenizer(model);
-  const { backbone } = trainingView(model);
   return {
-    backbone: { ...backbone, fingerprint: backbone.fingerprint, backend: getBackend() },
+    backbone: trainingModel(model).backbone,
     tokenizer,
     cache: new MemoryFeatureStore(),
     takeWarnings: () => tokenizer.takeWarnings(),

@@ -102,7 +102,9 @@ export function validate<S extends z.ZodType>(
 ): z.infer<S> {
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
+  // A misspelt key is also a missing one: the spelling is what the user wants to hear of.
+  const { issues } = result.error;
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]!;
   if (issue.code === 'unrecognized_keys') {
     const key = issue.keys[0]!;
     const valid = keysAt(schema, issue.path);
@@ -116,10 +118,14 @@ export function validate<S extends z.ZodType>(
     });
   }
   const got = valueAt(value, issue.path);
+  const place = show(issue.path);
   throw new InputError({
     where: `${file.path}:${file.lineOf(issue.path)}`,
-    got: `${show(issue.path)} = ${JSON.stringify(got) ?? 'nothing'}`,
-    expected: issue.message.replace(/^Invalid (input|option): /, '').replace(/^expected /, ''),
-    remedy: 'change this value',
+    got: got === undefined ? `no ${place}` : `${place} = ${JSON.stringify(got)}`,
+    expected: issue.message
+      .replace(/^(Invalid|Too)[^:]*: /, '')
+      .replace(/^expected /, '')
+      .replace(/, received .*$/, ''),
+    remedy: got === undefined ? 'add it' : 'change this value',
   });
 }
