@@ -1,7 +1,7 @@
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { readSafetensors } from '@unimoer/core';
+import { type Backend, BackendError, getBackend, readSafetensors } from '@unimoer/core';
 
 export const root = resolve(import.meta.dirname, '../../..');
 export const fixture = (...parts: string[]) => join(root, 'fixtures', ...parts);
@@ -14,6 +14,18 @@ export function missing(name: string): boolean {
   const absent = !existsSync(sharedWeights(name));
   if (absent) console.warn(`SKIPPED: ../shared/weights/${name} is absent`);
   return absent;
+}
+
+/** The reference backend, and the native one where it loads. */
+export function backends(): Backend[] {
+  const all = [getBackend('reference')];
+  try {
+    all.unshift(getBackend('native'));
+  } catch (error) {
+    if (!(error instanceof BackendError)) throw error;
+    console.warn(`SKIPPED on the native backend: ${error.message}`);
+  }
+  return all;
 }
 
 /** Tensors and metadata of an oracle file. */
@@ -51,7 +63,6 @@ export function variant(
     const path = join(folder, name);
     const old = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as object) : {};
     const value = change(old as Record<string, unknown>);
-    cpSync(source, folder, { recursive: true, force: false });
     writeJson(path, value);
   }
   return folder;
