@@ -40,7 +40,7 @@ export class ArmEvaluator implements TrainedModel {
     return this.model.scores;
   }
 
-  encodeTexts(
+  async encodeTexts(
     texts: readonly string[],
     kind: 'query' | 'document',
     options: EvaluateOptions,
@@ -55,7 +55,7 @@ export class ArmEvaluator implements TrainedModel {
     );
   }
 
-  scorePairs(
+  async scorePairs(
     pairs: readonly (readonly [query: string, document: string])[],
     options: EvaluateOptions,
   ): Promise<Float32Array> {
