@@ -1,4 +1,6 @@
-import { disposeBatch, ForwardContext, noGrad, openCheckpoint, scope } from '@unimoer/core';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { disposeBatch, ForwardContext, noGrad, readSafetensors, scope } from '@unimoer/core';
 import { loadModel, type Model } from '@unimoer/models';
 import {
   type EncodedText,
@@ -45,16 +47,18 @@ export function readFacts(name: string, from: string, dtype: 'f32' | 'bf16'): Ba
   }
 }
 
-function countParameters(model: Model): number {
-  const checkpoint = openCheckpoint(model.folder);
-  try {
-    return checkpoint
-      .names()
-      .filter((name) => !name.endsWith('position_ids'))
-      .reduce((sum, name) => sum + checkpoint.info(name).shape.reduce((a, b) => a * b, 1), 0);
-  } finally {
-    checkpoint.close();
+function countParameters({ folder }: Model): number {
+  let total = 0;
+  for (const name of readdirSync(folder)) {
+    if (!name.endsWith('.safetensors') || name.startsWith('adapter_')) continue;
+    const file = readSafetensors(join(folder, name));
+    for (const tensor of file.names()) {
+      if (tensor.endsWith('position_ids')) continue;
+      total += file.info(tensor).shape.reduce((a, b) => a * b, 1);
+    }
+    file.close();
   }
+  return total;
 }
 
 /** Keeps token ids: every cell of a study reads the same texts. Counts the texts that were cut. */
