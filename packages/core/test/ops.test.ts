@@ -28,7 +28,7 @@ function withInputs(spec: OpCase, body: (inputs: ReturnType<typeof makeInputs>) 
 }
 
 describe('gradients agree with finite differences in f64', () => {
-  test.each(opCases.filter((c) => c.differentiable))('$op: $label', (spec) => {
+  test.each(opCases.filter((c) => c.differentiable && !c.large))('$op: $label', (spec) => {
     withInputs(spec, (inputs) => {
       const results = gradcheck(spec.run, inputs);
       expect(results.length).toBeGreaterThan(0);
@@ -39,7 +39,7 @@ describe('gradients agree with finite differences in f64', () => {
 });
 
 describe('fused ops equal their twins in value and gradient', () => {
-  test.each(opCases.filter((c) => c.twin))('$op: $label', (spec) => {
+  test.each(opCases.filter((c) => c.twin && !c.large))('$op: $label', (spec) => {
     withInputs(spec, (inputs) => {
       const outcome = (run: OpCase['run']) =>
         scope(() => {

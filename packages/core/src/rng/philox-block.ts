@@ -7,7 +7,10 @@ const w1 = 0xbb67ae85;
 
 /** High 32 bits of the product of two 32-bit words. */
 function mulHigh(a: number, b: number): number {
-  const [ah, al, bh, bl] = [a >>> 16, a & 0xffff, b >>> 16, b & 0xffff];
+  const ah = a >>> 16;
+  const al = a & 0xffff;
+  const bh = b >>> 16;
+  const bl = b & 0xffff;
   const low = al * bl;
   const mid1 = ah * bl + (low >>> 16);
   const mid2 = al * bh + (mid1 & 0xffff);
@@ -24,8 +27,12 @@ export function philoxBlock(
   k0: number,
   k1: number,
 ): void {
-  let [x0, x1, x2, x3] = [c0 >>> 0, c1 >>> 0, c2 >>> 0, c3 >>> 0];
-  let [a, b] = [k0 >>> 0, k1 >>> 0];
+  let x0 = c0 >>> 0;
+  let x1 = c1 >>> 0;
+  let x2 = c2 >>> 0;
+  let x3 = c3 >>> 0;
+  let a = k0 >>> 0;
+  let b = k1 >>> 0;
   for (let round = 0; round < 10; round++) {
     const high0 = mulHigh(m0, x0);
     const high1 = mulHigh(m1, x2);

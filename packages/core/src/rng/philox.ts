@@ -14,6 +14,8 @@ export interface PhiloxState {
  */
 export class Philox {
   private readonly key: bigint;
+  private readonly key0: number;
+  private readonly key1: number;
   private readonly words = new Uint32Array(4);
   private drawn = 0;
 
@@ -22,6 +24,8 @@ export class Philox {
     private readonly stream = 0,
   ) {
     this.key = BigInt.asUintN(64, BigInt(seed));
+    this.key0 = Number(this.key & 0xffffffffn);
+    this.key1 = Number(this.key >> 32n);
   }
 
   static fromState(state: PhiloxState): Philox {
@@ -74,9 +78,9 @@ export class Philox {
   }
 
   private fill(block: number): void {
-    const [low, high] = [block >>> 0, Math.floor(block / 2 ** 32)];
-    const [k0, k1] = [Number(this.key & 0xffffffffn), Number(this.key >> 32n)];
+    const high = Math.floor(block / 2 ** 32);
     const streamHigh = Math.floor(this.stream / 2 ** 32);
-    philoxBlock(this.words, low, high, this.stream >>> 0, streamHigh, k0, k1);
+    const { key0, key1, stream } = this;
+    philoxBlock(this.words, block >>> 0, high, stream >>> 0, streamHigh, key0, key1);
   }
 }

@@ -30,6 +30,8 @@ export interface OpCase {
   dtypes: readonly ('f32' | 'bf16')[];
   /** False where there is no gradient by definition. */
   differentiable: boolean;
+  /** A shape from real models: compared between backends and timed, too big for finite differences. */
+  large: boolean;
 }
 
 export function data(shape: number[], fill: Fill = 'normal'): InputSpec {
@@ -54,9 +56,18 @@ export function row(
   label: string,
   inputs: InputSpec[],
   run: (inputs: Tensor[]) => Tensor,
-  rest: Partial<Pick<OpCase, 'twin' | 'dtypes' | 'differentiable'>> = {},
+  rest: Partial<Pick<OpCase, 'twin' | 'dtypes' | 'differentiable' | 'large'>> = {},
 ): OpCase {
-  return { op, label, inputs, run, dtypes: ['f32', 'bf16'], differentiable: true, ...rest };
+  return {
+    op,
+    label,
+    inputs,
+    run,
+    dtypes: ['f32', 'bf16'],
+    differentiable: true,
+    large: false,
+    ...rest,
+  };
 }
 
 function values(spec: InputSpec, rng: Philox): number[] {

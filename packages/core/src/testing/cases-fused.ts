@@ -28,7 +28,13 @@ const attentions: [label: string, lengths: number[], options: AttentionOptions][
   ['own scale', [5], { heads: 1, kvHeads: 1, headDim: 16, causal: false, scale: 0.7 }],
 ];
 
-function attentionCase([label, lengths, options]: (typeof attentions)[number]): OpCase {
+/** Attention over sequences of these lengths. */
+export function attentionCase(
+  label: string,
+  lengths: readonly number[],
+  options: AttentionOptions,
+  large = false,
+): OpCase {
   const cu = [0];
   for (const length of lengths) cu.push(cu[cu.length - 1]! + length);
   const tokens = cu[cu.length - 1]!;
@@ -39,7 +45,7 @@ function attentionCase([label, lengths, options]: (typeof attentions)[number]): 
     label,
     [data([tokens, heads * headDim]), data(kv), data(kv), integers(cu)],
     ([q, k, v, at]) => attention(q!, k!, v!, at!, options),
-    { twin: ([q, k, v, at]) => attentionTwin(q!, k!, v!, at!, options) },
+    { twin: ([q, k, v, at]) => attentionTwin(q!, k!, v!, at!, options), large },
   );
 }
 
@@ -93,7 +99,7 @@ export const fusedCases: OpCase[] = [
     ([x, at, freq]) => rope(x!, at!, freq!, ropeHeads),
     { twin: ([x, at, freq]) => ropeTwin(x!, at!, freq!, ropeHeads) },
   ),
-  ...attentions.map(attentionCase),
+  ...attentions.map(([label, lengths, options]) => attentionCase(label, lengths, options)),
   row('swiglu', '[3, 37]', [data([3, 37]), data([3, 37])], ([g, u]) => swiglu(g!, u!), {
     twin: ([g, u]) => swigluTwin(g!, u!),
   }),

@@ -25,14 +25,12 @@ function withWeight(x: Tensor, w: Tensor, fn: (weight: FrozenWeight) => Tensor):
   }
 }
 
-const rank = 6;
-
 /** Inputs x, w, bias, A, B, rankScale and, with gates, gates, rowToGate, rankExpert. */
-function adaptedInputs(m: number, n: number, k: number, gated: boolean): InputSpec[] {
+function adaptedInputs(m: number, n: number, k: number, rank: number, gated: boolean): InputSpec[] {
   const gates: InputSpec[] = [
     parameter([3, 3], 'positive'),
     integers(Array.from({ length: m }, (_, t) => (t * 2) % 3)),
-    integers([0, 0, 1, 2, 2, 2]),
+    integers(Array.from({ length: rank }, (_, j) => Math.floor((j * 3) / rank))),
   ];
   return [
     data([m, k]),
@@ -62,6 +60,28 @@ const adaptedRun = (inputs: Tensor[]): Tensor =>
 const adaptedTwin = (inputs: Tensor[]): Tensor =>
   adaptedLinearTwin(inputs[0]!, inputs[1]!, inputs[2]!, lowRank(inputs));
 
+/** adaptedLinear with m tokens, n outputs, k inputs and rank R, with or without three gated experts. */
+export function adaptedCase(
+  label: string,
+  [m, n, k, rank]: readonly [number, number, number, number],
+  gated: boolean,
+  large = false,
+): OpCase {
+  const inputs = adaptedInputs(m, n, k, rank, gated);
+  return row('adaptedLinear', label, inputs, adaptedRun, { twin: adaptedTwin, large });
+}
+
+/** linear without a bias. */
+export function linearCase(label: string, m: number, n: number, k: number, large = false): OpCase {
+  return row(
+    'linear',
+    label,
+    [data([m, k]), frozen(data([n, k]))],
+    ([x, w]) => withWeight(x!, w!, (weight) => linear(x!, weight, null)),
+    { twin: ([x, w]) => matmul(x!, w!, { transposeB: true }), large },
+  );
+}
+
 export const linearCases: OpCase[] = [
   ...products.map(([label, a, b, options]) =>
     row('matmul', label, [data(a), data(b)], ([x, y]) => matmul(x!, y!, options)),
@@ -73,15 +93,7 @@ export const linearCases: OpCase[] = [
     ([x, w, b]) => withWeight(x!, w!, (weight) => linear(x!, weight, b!)),
     { twin: ([x, w, b]) => add(matmul(x!, w!, { transposeB: true }), b!) },
   ),
-  row(
-    'linear',
-    'without bias',
-    [data([7, 33]), frozen(data([19, 33]))],
-    ([x, w]) => withWeight(x!, w!, (weight) => linear(x!, weight, null)),
-    { twin: ([x, w]) => matmul(x!, w!, { transposeB: true }) },
-  ),
-  row('adaptedLinear', 'LoRA', adaptedInputs(7, 19, 33, false), adaptedRun, { twin: adaptedTwin }),
-  row('adaptedLinear', 'three gated experts', adaptedInputs(7, 19, 33, true), adaptedRun, {
-    twin: adaptedTwin,
-  }),
+  linearCase('without bias', 7, 19, 33),
+  adaptedCase('LoRA', [7, 19, 33, 6], false),
+  adaptedCase('three gated experts', [7, 19, 33, 6], true),
 ];

@@ -3,6 +3,7 @@
  * differences), the parity tests (each backend against the reference) and docs/compat.md.
  */
 import type { OpCase } from './case';
+import { largeCases } from './cases-large';
 import { elementwiseCases } from './cases-elementwise';
 import { fusedCases } from './cases-fused';
 import { layoutCases } from './cases-layout';
@@ -13,4 +14,5 @@ export const opCases: readonly OpCase[] = [
   ...layoutCases,
   ...linearCases,
   ...fusedCases,
+  ...largeCases,
 ];

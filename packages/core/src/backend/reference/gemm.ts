@@ -10,13 +10,38 @@ export function oriented(x: Reals, rows: number, cols: number, trans: boolean): 
   return y;
 }
 
-/** out[m, n] = a [m, k] · bᵀ with b [n, k], summed in f64. */
+/** out[m, n] = a [m, k] · bᵀ with b [n, k], summed in f64; four outputs at a time share the reads of a. */
 export function multiply(a: Reals, b: Reals, m: number, n: number, k: number): Float64Array {
   const out = new Float64Array(m * n);
+  const left = a instanceof Float64Array ? a : Float64Array.from(a);
+  const right = b instanceof Float64Array ? b : Float64Array.from(b);
   for (let i = 0; i < m; i++) {
-    for (let j = 0; j < n; j++) {
+    let j = 0;
+    for (; j + 4 <= n; j += 4) {
+      const b0 = j * k;
+      const b1 = b0 + k;
+      const b2 = b1 + k;
+      const b3 = b2 + k;
+      let s0 = 0;
+      let s1 = 0;
+      let s2 = 0;
+      let s3 = 0;
+      for (let p = 0, ai = i * k; p < k; p++, ai++) {
+        const x = left[ai]!;
+        s0 += x * right[b0 + p]!;
+        s1 += x * right[b1 + p]!;
+        s2 += x * right[b2 + p]!;
+        s3 += x * right[b3 + p]!;
+      }
+      const o = i * n + j;
+      out[o] = s0;
+      out[o + 1] = s1;
+      out[o + 2] = s2;
+      out[o + 3] = s3;
+    }
+    for (; j < n; j++) {
       let sum = 0;
-      for (let p = 0, ai = i * k, bi = j * k; p < k; p++, ai++, bi++) sum += a[ai]! * b[bi]!;
+      for (let p = 0, ai = i * k, bi = j * k; p < k; p++) sum += left[ai + p]! * right[bi + p]!;
       out[i * n + j] = sum;
     }
   }
