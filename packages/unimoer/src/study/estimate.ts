@@ -1,4 +1,5 @@
 import { type StudyArm, studyArms, totalRank } from './arms.js';
+import type { Endpoint } from '../report/types.js';
 import { endpointsOf } from './cell.js';
 import type { BackboneFacts } from './model.js';
 import type { PreparedDataset } from './prepare.js';
@@ -76,6 +77,7 @@ function perToken(arm: StudyArm, facts: BackboneFacts) {
   const adapted = arm.adapter?.layers ?? (arm.adapter ? [...Array(facts.layers).keys()] : []);
   const lowest = adapted.length > 0 ? Math.min(...adapted) : facts.layers;
   return {
+    lowest,
     frozen: layer * lowest,
     upper: layer * (facts.layers - lowest),
     adapters: 2 * totalRank(arm.adapter) * facts.linearWidth * adapted.length,
@@ -88,35 +90,42 @@ function costOf(
   facts: BackboneFacts,
   data: PreparedDataset,
   lengths: Lengths,
+  isNew: (what: string) => boolean,
 ): CellCost {
   const { embedding, reranking, steps, schedule } = config.training;
   const half = schedule === 'alternate' && arm.tasks.length > 1 ? 0.5 : 1;
-  const embeddingTokens =
-    embedding.queries * (lengths.trainQuery + (1 + embedding.negatives) * lengths.trainDocument);
-  const rerankingTokens = reranking.queries * (1 + reranking.negatives) * lengths.trainPair;
-  const trainTokens =
-    steps *
-    half *
-    ((arm.tasks.includes('embedding') ? embeddingTokens : 0) +
-      (arm.tasks.includes('reranking') ? rerankingTokens : 0));
-  const endpoints = endpointsOf(arm);
-  const evaluationTokens =
-    (endpoints.includes('embedding')
-      ? data.test.queries.size * lengths.queries + data.pool.length * lengths.documents
-      : 0) + (endpoints.includes('reranking') ? lengths.pairCount * lengths.pairs : 0);
-  const { frozen, upper, adapters } = perToken(arm, facts);
-  return {
-    trainTokens,
-    evaluationTokens,
-    flops:
-      trainTokens * (frozen + 2 * upper + 3 * adapters) +
-      evaluationTokens * (frozen + upper + adapters),
+  const training: Record<Endpoint, number> = {
+    embedding:
+      steps *
+      half *
+      embedding.queries *
+      (lengths.trainQuery + (1 + embedding.negatives) * lengths.trainDocument),
+    reranking: steps * half * reranking.queries * (1 + reranking.negatives) * lengths.trainPair,
   };
+  const evaluation: Record<Endpoint, number> = {
+    embedding: data.test.queries.size * lengths.queries + data.pool.length * lengths.documents,
+    reranking: lengths.pairCount * lengths.pairs,
+  };
+  const { lowest, frozen, upper, adapters } = perToken(arm, facts);
+  const cost: CellCost = { trainTokens: 0, evaluationTokens: 0, flops: 0 };
+  for (const task of arm.tasks) {
+    const tokens = training[task];
+    cost.trainTokens += tokens;
+    cost.flops += tokens * (2 * upper + 3 * adapters);
+    if (isNew(`training ${task} ${lowest}`)) cost.flops += tokens * frozen;
+  }
+  for (const endpoint of endpointsOf(arm)) {
+    const tokens = evaluation[endpoint];
+    cost.evaluationTokens += tokens;
+    cost.flops += tokens * (upper + adapters);
+    if (isNew(`evaluation ${endpoint} ${lowest}`)) cost.flops += tokens * frozen;
+  }
+  return cost;
 }
 
 /**
- * Estimated work of every cell by its key, counted as if each computed everything; what lies below
- * the lowest adapter is computed once for all cells, so that the true work is smaller.
+ * Estimated work of every cell by its key. What lies below the lowest adapter is computed once for the
+ * texts of an endpoint and counts in the first cell that needs it.
  */
 export function cellFlops(
   dir: string,
@@ -128,12 +137,22 @@ export function cellFlops(
   const lengths = new Map(
     datasets.map((data) => [data.name, lengthsOf(state.config, data, measure)]),
   );
+  const counted = new Set<string>();
   return new Map(
     state.cells.map((cell) => {
       const data = datasets.find(({ name }) => name === cell.dataset)!;
       const facts = state.backbones[cell.backbone]!;
       const arm = arms.get(cell.arm)!;
-      return [cell.key, costOf(state.config, arm, facts, data, lengths.get(cell.dataset)!)];
+      const isNew = (what: string): boolean => {
+        // Every arm of one seed draws the same training examples, another seed others.
+        const seed = what.startsWith('training') ? cell.seed : '';
+        const key = `${cell.backbone} ${cell.dataset} ${what} ${seed}`;
+        const fresh = !counted.has(key);
+        counted.add(key);
+        return fresh;
+      };
+      const cost = costOf(state.config, arm, facts, data, lengths.get(cell.dataset)!, isNew);
+      return [cell.key, cost];
     }),
   );
 }

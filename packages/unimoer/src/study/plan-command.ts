@@ -119,8 +119,7 @@ function formatPlan(plan: {
       ].join(' '),
     ),
     '',
-    `${plan.tflop.toFixed(0)} TFLOP at ${plan.gflopsPerSecond.toFixed(0)} GFLOP/s measured here: about ${formatDuration(plan.seconds)},`,
-    'less where layers below the lowest adapter are computed once for all cells',
+    `${plan.tflop.toFixed(0)} TFLOP at ${plan.gflopsPerSecond.toFixed(0)} GFLOP/s measured here: about ${formatDuration(plan.seconds)}`,
     '',
   ];
   if (plan.detectable.length === 0) {

@@ -33,7 +33,8 @@ function main([dir = '', threads = '0']: string[]): void {
       await send({
         type: 'failed',
         message: describeError(error),
-        input: exitCodeOf(error) === 2,
+        // Data and model were checked before: a failed system call is this machine's, not the input's.
+        input: exitCodeOf(error) === 2 && !(error instanceof Error && 'syscall' in error),
         stack: error instanceof Error ? (error.stack ?? '') : '',
       });
     }
