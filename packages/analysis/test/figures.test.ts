@@ -92,7 +92,9 @@ describe('figures', () => {
     (spec) => {
       const figure = drawFigure(spec);
       expect(drawFigure(JSON.parse(figure.spec)).svg).toBe(figure.svg);
-      expect(figure.svg).toContain(`<title id="${spec.name}-title">Title of ${spec.name}</title>`);
+      expect(figure.svg).toContain(
+        `<title id="figure-${spec.name}-title">Title of ${spec.name}</title>`,
+      );
       expect(figure.svg).toContain('What it shows &amp; why</desc>');
       expect(figure.svg).not.toMatch(/NaN|undefined|Infinity/);
       expect(figure.csv.trimEnd().split('\n').length).toBeGreaterThan(1);
@@ -100,7 +102,7 @@ describe('figures', () => {
   );
   it('escapes data and marks cut intervals and unresolved differences', () => {
     expect(drawFigure(specs[0]!).svg).toContain('Embedding · &lt;Toy&gt;');
-    const hatched = drawFigure(specs[3]!).svg.match(/url\(#routing-hatch\)/g);
+    const hatched = drawFigure(specs[3]!).svg.match(/url\(#figure-routing-hatch\)/g);
     expect(hatched?.length).toBe(1);
   });
   it('colours tasks as everywhere: embedding blue, reranking vermilion', () => {

@@ -46,7 +46,7 @@ export function armsFigure(spec: ArmsSpec): Figure {
   );
   const rowHeight = LANE * groups.length + 6;
   const left = 12 + Math.max(50, ...spec.arms.map((a) => textWidth(a.label, 8)));
-  const top = 38;
+  const top = 42;
   const bottom = top + spec.arms.length * rowHeight;
   const gap = 16;
   const width = (PAGE_WIDTH - left - 10 - gap * (spec.panels.length - 1)) / spec.panels.length;
@@ -149,18 +149,21 @@ const GROUP_WORDS: Record<ArmPoint['group'], string> = {
   unseen: 'gold documents not seen',
 };
 
+/** Mid grey: reads on white and on a dark page. */
+const LEGEND = '#7a7a7a';
+
 function drawLegend(canvas: Canvas, groups: readonly ArmPoint['group'][]): void {
   let x = 8;
   for (const group of groups) {
     const main = group === 'all';
     drawMarker(canvas, GROUP_MARKERS[group], x + 3, 9, main ? 2.8 : 2.3, {
-      fill: main ? '#595959' : '#ffffff',
-      stroke: '#595959',
+      fill: main ? LEGEND : '#ffffff',
+      stroke: LEGEND,
     });
     canvas.text(x + 10, 11.7, GROUP_WORDS[group], { tone: 'muted', size: 7.5 });
     x += 10 + textWidth(GROUP_WORDS[group], 7.5) + 12;
   }
-  drawMarker(canvas, 'circle', x + 3, 9, 1.1, { fill: '#595959' });
+  drawMarker(canvas, 'circle', x + 3, 9, 1.1, { fill: LEGEND });
   canvas.text(x + 8, 11.7, 'one seed', { tone: 'muted', size: 7.5 });
 }
 

@@ -28,7 +28,7 @@ export function lossesFigure(spec: LossesSpec): Figure {
   const arms = [...new Set(spec.series.map((s) => s.arm))];
   const labels = arms.map((a) => spec.series.find((s) => s.arm === a)!.label);
   const rows = legendRows(labels);
-  const top = 16 + rows.length * 12;
+  const top = 24 + rows.length * 12;
   const bottom = top + 130;
   const canvas = new Canvas(spec.name, PAGE_WIDTH, bottom + 30, spec.title, spec.alt);
   rows.forEach((row, r) => {
@@ -109,15 +109,17 @@ export function lossesFigure(spec: LossesSpec): Figure {
   return finish(spec, canvas.toString(), lossTable(spec));
 }
 
+const LEGEND = 8;
+
 /** Packs legend entries into rows of the page width. */
 function legendRows(labels: readonly string[]): { index: number; x: number }[][] {
   const rows: { index: number; x: number }[][] = [[]];
-  let x = 30;
+  let x = LEGEND;
   labels.forEach((label, index) => {
     const width = 20 + textWidth(label, 7.5) + 12;
     if (x + width > PAGE_WIDTH && rows[rows.length - 1]!.length > 0) {
       rows.push([]);
-      x = 30;
+      x = LEGEND;
     }
     rows[rows.length - 1]!.push({ index, x });
     x += width;

@@ -1,6 +1,6 @@
 import { csv, type Figure, type FigureText, finish } from './figure.js';
 import { fixed } from './scale.js';
-import { Canvas } from './svg.js';
+import { Canvas, textWidth } from './svg.js';
 import { diverging, inkOn, PAGE_WIDTH, sequential } from './theme.js';
 
 export interface RoutingMapLayer {
@@ -24,12 +24,12 @@ const CELL_HEIGHT = 15;
 
 /** Gate mass per layer × expert for each task, their difference (hatched where unresolved), and MI per layer. */
 export function routingMapFigure(spec: RoutingMapSpec): Figure {
-  const top = 42;
+  const top = 34;
   const bottom = top + spec.layers.length * CELL_HEIGHT;
   const canvas = new Canvas(spec.name, PAGE_WIDTH, bottom + 38, spec.title, spec.alt);
-  const left = 34;
-  const gap = 12;
-  const bars = 62;
+  const left = 30;
+  const gap = 10;
+  const bars = 60;
   const width = (PAGE_WIDTH - left - bars - 8 - 3 * gap) / 3;
   const cell = width / spec.experts.length;
   const panels = [
@@ -120,8 +120,9 @@ function drawInformation(
   width: number,
 ): void {
   canvas.text(x, 12, 'MI(T;E)/H(T)', { bold: true, size: 8 });
-  canvas.text(x, 21, '0: ignores task', { size: 7, tone: 'muted' });
-  canvas.text(x, 30, '1: reveals task', { size: 7, tone: 'muted' });
+  const bottom = top + spec.layers.length * CELL_HEIGHT;
+  canvas.text(x, bottom + 16, '0: ignores task', { size: 7, tone: 'muted' });
+  canvas.text(x, bottom + 25, '1: reveals task', { size: 7, tone: 'muted' });
   spec.layers.forEach((layer, i) => {
     const y = top + i * CELL_HEIGHT;
     canvas.add('rect', {
@@ -145,8 +146,10 @@ function drawInformation(
 
 /** Cuts a name to the width of its column; the CSV and the caption keep it whole. */
 function shorten(name: string, width: number): string {
-  const letters = Math.max(2, Math.floor(width / 4));
-  return name.length <= letters ? name : `${name.slice(0, letters - 1)}.`;
+  let shown = name;
+  while (shown.length > 2 && textWidth(shown, 7) > width)
+    shown = `${shown.replace(/\.$/, '').slice(0, -1)}.`;
+  return shown;
 }
 
 function routingTable(spec: RoutingMapSpec): string {

@@ -53,13 +53,18 @@ export class Canvas {
   private readonly parts: string[] = [];
   private readonly defs: string[] = [];
 
+  private readonly id: string;
+
   constructor(
-    readonly id: string,
+    name: string,
     readonly width: number,
     readonly height: number,
     private readonly title: string,
     private readonly description: string,
-  ) {}
+  ) {
+    // A prefix keeps figure ids apart from a page's own.
+    this.id = `figure-${name}`;
+  }
 
   private element(name: string, attributes: Attributes, content?: string): string {
     const list = Object.entries(attributes)

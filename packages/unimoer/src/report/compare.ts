@@ -36,14 +36,23 @@ export interface ArmComparison extends Place {
   /** True when all scores are equal, as for arms put together from each other. */
   identical: boolean;
   paired: boolean;
-  /** Printed beside the primary test, never used for the verdict. */
-  secondary: { seedT: number | null; queryT: number | null; randomization: number | null };
+  /** Null unless asked for. */
+  secondary: SecondaryTests | null;
+}
+
+/** Printed beside the primary test, never used for the verdict; null where seeds do not pair or are too few. */
+export interface SecondaryTests {
+  seedT: number | null;
+  queryT: number | null;
+  randomization: number | null;
 }
 
 export interface ComparisonRequest extends Place {
   reference: string;
   arm: string;
   group?: GroupName;
+  /** Also runs the secondary tests (100,000 sign flips). */
+  secondary?: boolean;
 }
 
 /** Compares two arms; null when one of them was not evaluated there or no query is left in the group. */
@@ -71,24 +80,17 @@ export function compareArms(
     armMean: grandMean(own.values),
     identical: paired && ref.values.every((row, i) => row.every((v, j) => v === own.values[i]![j])),
   };
-  if (!(base.referenceMean > 0)) return { ...base, ...NOT_ESTIMABLE };
+  if (!(base.referenceMean > 0)) return { ...base, ...NOT_ESTIMABLE, secondary: null };
   const effect = paired ? pairedEffect(ref, own) : unpairedEffect(ref, own);
-  return { ...base, ...effect };
+  const secondary = request.secondary ? secondaryTests(paired, ref, own) : null;
+  return { ...base, ...effect, secondary };
 }
 
 type Effect = Pick<
   ArmComparison,
-  | 'theta'
-  | 'seedThetas'
-  | 'estimate'
-  | 'ci95'
-  | 'p'
-  | 'components'
-  | 'minimumDetectable'
-  | 'secondary'
+  'theta' | 'seedThetas' | 'estimate' | 'ci95' | 'p' | 'components' | 'minimumDetectable'
 >;
 
-const NO_TESTS = { seedT: null, queryT: null, randomization: null };
 const NO_ESTIMATE = {
   estimate: null,
   ci95: null,
@@ -96,23 +98,12 @@ const NO_ESTIMATE = {
   components: null,
   minimumDetectable: null,
 };
-const NOT_ESTIMABLE: Effect = { theta: null, seedThetas: [], ...NO_ESTIMATE, secondary: NO_TESTS };
+const NOT_ESTIMABLE: Effect = { theta: null, seedThetas: [], ...NO_ESTIMATE };
 
 function pairedEffect(ref: Scores, own: Scores): Effect {
   const linear = relativeContributions(ref.values, own.values);
-  const differences = ref.values.map((row, i) => row.map((v, j) => v - own.values[i]![j]!));
-  const enough = ref.queries.length > 1;
-  const secondary = {
-    seedT: differences.length > 1 ? seedTest(differences).p : null,
-    queryT: enough ? queryTest(differences).p : null,
-    randomization: randomizationTest(
-      ref.queries.map(
-        (_, j) => differences.reduce((s, row) => s + row[j]!, 0) / differences.length,
-      ),
-    ),
-  };
-  const shared = { theta: linear.theta, seedThetas: linear.contributions.map(average), secondary };
-  if (ref.values.length < 2 || !enough) return { ...shared, ...NO_ESTIMATE };
+  const shared = { theta: linear.theta, seedThetas: linear.contributions.map(average) };
+  if (ref.values.length < 2 || ref.queries.length < 2) return { ...shared, ...NO_ESTIMATE };
   const { test } = relativeDrop(ref.values, own.values);
   return {
     ...shared,
@@ -124,11 +115,22 @@ function pairedEffect(ref: Scores, own: Scores): Effect {
   };
 }
 
+function secondaryTests(paired: boolean, ref: Scores, own: Scores): SecondaryTests {
+  if (!paired) return { seedT: null, queryT: null, randomization: null };
+  const differences = ref.values.map((row, i) => row.map((v, j) => v - own.values[i]![j]!));
+  const byQuery = ref.queries.map((_, j) => average(differences.map((row) => row[j]!)));
+  return {
+    seedT: differences.length > 1 ? seedTest(differences).p : null,
+    queryT: byQuery.length > 1 ? queryTest(differences).p : null,
+    randomization: randomizationTest(byQuery),
+  };
+}
+
 function unpairedEffect(ref: Scores, own: Scores): Effect {
   const mean = grandMean(ref.values);
   const theta = (mean - grandMean(own.values)) / mean;
   const seedThetas = own.values.map((row) => (mean - average(row)) / mean);
-  const shared = { theta, seedThetas, secondary: NO_TESTS };
+  const shared = { theta, seedThetas };
   if (Math.max(ref.values.length, own.values.length) < 2 || ref.queries.length < 2) {
     return { ...shared, ...NO_ESTIMATE };
   }

@@ -23,25 +23,25 @@ pre{background:var(--band);border:1px solid var(--line);border-radius:6px;paddin
 pre code{background:none;padding:0;font-size:inherit}
 .banner{position:sticky;top:0;z-index:1;background:var(--warn-bg);color:var(--warn-ink);border-bottom:1px solid var(--warn-line);text-align:center;font-weight:600;font-size:.9rem;padding:.4rem 1rem}
 .note{border-left:4px solid var(--warn-line);background:var(--warn-bg);color:var(--warn-ink);padding:.6rem .9rem;border-radius:0 6px 6px 0;margin:.75rem 0}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:1rem;margin:1rem 0}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem;margin:1rem 0}
 .card{border:1px solid var(--line);border-left:5px solid var(--tone);border-radius:6px;background:var(--card);padding:.8rem 1rem}
 .card h3{margin:0;font-size:.9rem;font-weight:600;color:var(--muted)}
 .card .verdict{font-size:1.25rem;font-weight:700;color:var(--tone);margin:.1rem 0 .35rem}
 .card p{margin:0;font-size:.95rem}
 .tag{font-size:.72rem;font-weight:600;letter-spacing:.03em;text-transform:uppercase;background:var(--warn-bg);color:var(--warn-ink);border:1px solid var(--warn-line);border-radius:3px;padding:.05rem .35rem;margin-left:.4rem;vertical-align:.15em}
 .harm{--tone:var(--harm)}.fine{--tone:var(--fine)}.open{--tone:var(--open)}
-figure{margin:1.25rem 0;border:1px solid var(--line);border-radius:6px;background:var(--card);padding:.75rem}
-figure svg{display:block;width:100%;height:auto;max-width:56rem;margin:0 auto}
+figure{margin:1.25rem 0;border:1px solid var(--line);border-radius:6px;background:var(--card);padding:.75rem;overflow-x:auto}
+figure svg{display:block;width:100%;min-width:36rem;height:auto;max-width:56rem;margin:0 auto}
 figcaption{font-size:.88rem;color:var(--muted);margin-top:.5rem;line-height:1.45}
 figcaption b{color:var(--ink)}
 .scroll{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.86rem;line-height:1.35;width:100%;font-variant-numeric:tabular-nums}
 caption{caption-side:bottom;text-align:left;color:var(--muted);font-size:.86rem;padding-top:.4rem}
 th,td{padding:.3rem .55rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-thead th{border-bottom:1.5px solid var(--ink);font-weight:600;vertical-align:bottom}
+thead th{border-bottom:2px solid var(--ink);font-weight:600;vertical-align:bottom}
 th.r,td.r{text-align:right;white-space:nowrap}
 tbody th{font-weight:500}
-tr.break>*{border-top:1.5px solid var(--muted)}
+tr.break>*{border-top:2px solid var(--muted)}
 details{margin:.75rem 0}
 summary{cursor:pointer;color:var(--accent)}
 footer{color:var(--muted);font-size:.85rem;padding-top:2rem;padding-bottom:3rem}
@@ -55,7 +55,7 @@ body{font-size:10pt}nav{display:none}
 main,header,footer{max-width:none;padding-left:0;padding-right:0}
 .banner{position:static;border:1px solid var(--warn-line)}
 h2{break-after:avoid}figure,.card,tr{break-inside:avoid}
-table{font-size:7.4pt}th,td{padding:.15rem .3rem}.scroll{overflow:visible}
+caption,figcaption{font-size:8pt}table{font-size:7.4pt}th,td{padding:.15rem .3rem}.scroll{overflow:visible}
 details:not([open])>*:not(summary){display:none}}
 `.trim();
 

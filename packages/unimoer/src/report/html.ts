@@ -56,7 +56,8 @@ export function escapeHtml(text: string): string {
 function inline(text: Text): string {
   return escapeHtml(text)
     .replace(/\*\*([^*]+)\*\*/g, '<strong>$1</strong>')
-    .replace(/`([^`]+)`/g, '<code>$1</code>');
+    .replace(/`([^`]+)`/g, '<code>$1</code>')
+    .replace(/(\d) %/g, '$1&nbsp;%');
 }
 
 function block(b: Block): string {

@@ -32,7 +32,7 @@ function block(b: Block): string {
       return `![${b.figure.alt}](figures/${b.figure.name}.svg)\n\n*${b.figure.title}.* ${b.figure.caption}`;
     case 'cards':
       return b.cards
-        .map((c) => `- **${c.title}**${c.tag === '' ? '' : ` (${c.tag})`}: ${c.text}`)
+        .map((c) => `- **${c.title}: ${c.verdict}**${c.tag === '' ? '' : ` (${c.tag})`}. ${c.text}`)
         .join('\n');
     case 'table':
       return table(b);

@@ -116,7 +116,7 @@ function buildVerdicts(
       missing.push({ ...place, reason: `the study has no ${what} arm` });
       continue;
     }
-    const request = { ...place, reference: own.arm, arm: joint.arm };
+    const request = { ...place, reference: own.arm, arm: joint.arm, secondary: true };
     const comparison = compareArms(results, request);
     if (comparison === null || comparison.theta === null) {
       missing.push({

@@ -101,7 +101,7 @@ export function fewestSeeds(model: ReportModel): number {
   return seeds.length === 0 ? model.results.seeds.length : Math.min(...seeds);
 }
 
-/** The verdict of one endpoint in one or two sentences that a reader can quote. */
+/** What the verdict of one endpoint rests on, in a sentence that a reader can quote after the verdict's name. */
 export function verdictSentence(model: ReportModel, row: VerdictRow): string {
   const { comparison: c } = row;
   const theta = c.theta!;
@@ -110,28 +110,29 @@ export function verdictSentence(model: ReportModel, row: VerdictRow): string {
   const design = `${plural(c.seeds, 'seed')} and ${plural(c.queries, 'query', 'queries')}`;
   const moved =
     theta === 0
-      ? 'left it unchanged'
-      : `${theta > 0 ? 'cost' : 'gained'} it ${percent(Math.abs(theta), 1, false)} of the dedicated score`;
-  const measured = `Joint training ${moved} (θ ${percent(theta)}, 95 % CI ${intervalWords(c.ci95)})`;
+      ? 'the same as'
+      : `${percent(Math.abs(theta), 1, false)} ${theta > 0 ? 'lower than' : 'higher than'}`;
+  const interval = c.ci95 === null ? '' : `, 95 % CI ${intervalWords(c.ci95)}`;
+  const measured = `Joint training scored ${moved} dedicated training (θ ${percent(theta)}${interval})`;
   if (c.estimate === null) {
-    return `Inconclusive. ${measured.replace(', 95 % CI —', '')}; with ${design} there is no estimate of how new seeds would vary, so no drop can be ruled out.`;
+    return `${measured}; with ${design} there is no estimate of how new seeds would vary, so no drop can be ruled out.`;
   }
   const tail = afterHolm(row);
   switch (row.verdict) {
     case 'confirmed':
-      return `Interference confirmed. ${measured}; even the lower end is at least ${harm}.${tail}`;
+      return `${measured}; even the lower end is at least ${harm}.${tail}`;
     case 'significant':
-      return `Interference, but its size is unsure. ${measured}; the drop is above 0, and whether it reaches ${harm} is open.${tail}`;
+      return `${measured}; the drop is above 0, and whether it reaches ${harm} is open.${tail}`;
     case 'negligible':
-      return `Real but negligible. ${measured}; the drop is above 0 and under the margin of ${delta}.${tail}`;
+      return `${measured}; the drop is above 0 and under the margin of ${delta}.${tail}`;
     case 'small':
-      return `Small interference. ${measured}; the drop is above 0, and the interval does not place it under ${delta} or above ${harm}.${tail}`;
+      return `${measured}; the drop is above 0, and the interval does not place it under ${delta} or above ${harm}.${tail}`;
     case 'noInterference':
-      return `No interference of ${delta} or more. ${measured}; the one-sided 95 % bound is ${percent(row.upper95!)}.`;
+      return `${measured}; a drop of ${delta} or more is ruled out: the one-sided 95 % bound is ${percent(row.upper95!)}.`;
     case 'synergy':
-      return `Synergy. ${measured}; the whole interval is on the side of a gain.${tail}`;
+      return `${measured}; the whole interval is on the side of a gain.${tail}`;
     case 'inconclusive':
-      return `Inconclusive. ${measured}; a drop under ${percent(c.minimumDetectable!, 1, false)} would not have been seen with ${design}.`;
+      return `${measured}; a drop under ${percent(c.minimumDetectable!, 1, false)} would not have been seen with ${design}.`;
   }
 }
 

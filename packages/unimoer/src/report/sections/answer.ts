@@ -1,12 +1,14 @@
-import type { Block, Section } from '../blocks.js';
+import type { Block, Column, Section } from '../blocks.js';
 import { effects } from '../figures.js';
 import { armOfRole, type ReportModel, type VerdictRow } from '../model.js';
 import {
   ENDPOINT_NAMES,
+  fewestSeeds,
   intervalWords,
   percent,
   placeName,
   plainPercent,
+  plural,
   pValue,
   VERDICT_NAMES,
   verdictSentence,
@@ -27,9 +29,15 @@ export function answerLine(model: ReportModel): string {
   if (model.verdicts.length === 0) return 'No verdict: the arms it needs were not run.';
   const parts = model.verdicts.map(
     (v) =>
-      `${ENDPOINT_NAMES[v.endpoint]} on ${placeName(model.results, v)}: **${VERDICT_NAMES[v.verdict].toLowerCase()}**`,
+      `${ENDPOINT_NAMES[v.endpoint]} on ${placeName(model.results, v)}: **${VERDICT_NAMES[v.verdict].toLowerCase()}**${unseen(v)}`,
   );
   return `${parts.join('; ')}.`;
+}
+
+/** An open answer is only honest beside what it could not see. */
+function unseen({ verdict, comparison }: VerdictRow): string {
+  if (verdict !== 'inconclusive' || comparison.minimumDetectable === null) return '';
+  return ` (a drop under ${percent(comparison.minimumDetectable, 1, false)} would not have been seen)`;
 }
 
 export function answerSection(model: ReportModel): Section {
@@ -53,11 +61,13 @@ export function answerSection(model: ReportModel): Section {
       }),
     ),
   ];
-  if (figure !== null) blocks.push({ type: 'figure', figure }, verdictTable(model));
+  if (figure !== null) {
+    blocks.push({ type: 'figure', figure }, verdictTable(model), testTable(model));
+  }
   const joint = armOfRole(model.results, 'joint');
   blocks.push({
     type: 'paragraph',
-    text: `θ = (dedicated − joint)/dedicated on the mean of the primary metric, so **above 0 is harm**. ${joint === undefined ? '' : `The joint arm is “${joint.label}”: ${joint.description} `}The verdict rests on the 95 % interval of the crossed seeds × queries model and the margin δ = ${plainPercent(model.results.delta)}; “no interference” needs the one-sided bound below δ, not merely a large p. Tests for these queries only or for these checkpoints only stand beside it and decide nothing.`,
+    text: `θ = (dedicated − joint)/dedicated on the mean of the primary metric, so **above 0 is harm**. ${joint === undefined ? '' : `The joint arm is “${joint.label}”: ${joint.description} `}The verdict rests on the 95 % interval of the crossed seeds × queries model and the margin δ = ${plainPercent(model.results.delta)}; “no interference” needs the one-sided bound below δ, not merely a large p.`,
   });
   return { id: 'answer', title: 'The answer', blocks };
 }
@@ -67,21 +77,12 @@ function verdictTable(model: ReportModel): Block {
     type: 'table',
     name: 'verdicts',
     caption:
-      'Verdict per endpoint: θ with its 95 % interval, p of the crossed test and after Holm over this family, one-sided 95 % bound, equivalence p (TOST), smallest drop seen with 80 % power (MDE), and secondary p values.',
+      'Verdict per endpoint: θ with its 95 % interval, p of the crossed test and after Holm over this family, one-sided 95 % bound of the drop, and the smallest drop that such a design finds with 80 % power (MDE).',
     columns: [
       { label: 'Endpoint' },
       { label: 'Dataset' },
       { label: 'Verdict' },
-      { label: 'θ', align: 'right' },
-      { label: '95 % CI (%)', align: 'right' },
-      { label: 'p', align: 'right' },
-      { label: 'p Holm', align: 'right' },
-      { label: 'bound', align: 'right' },
-      { label: 'p TOST', align: 'right' },
-      { label: 'MDE', align: 'right' },
-      { label: 'p seeds', align: 'right' },
-      { label: 'p queries', align: 'right' },
-      { label: 'p random.', align: 'right' },
+      ...['θ', '95 % CI (%)', 'p', 'p Holm', 'bound', 'MDE'].map(right),
     ],
     rows: model.verdicts.map((v) => {
       const c = v.comparison;
@@ -94,12 +95,34 @@ function verdictTable(model: ReportModel): Block {
         pValue(c.p),
         pValue(v.pHolm),
         v.upper95 === null ? '—' : percent(v.upper95, 2),
-        pValue(v.equivalenceP),
         c.minimumDetectable === null ? '—' : percent(c.minimumDetectable, 2, false),
-        pValue(c.secondary.seedT),
-        pValue(c.secondary.queryT),
-        pValue(c.secondary.randomization),
       ];
     }),
   };
+}
+
+function testTable(model: ReportModel): Block {
+  return {
+    type: 'table',
+    name: 'tests',
+    caption: `p values beside the verdict. Equivalence (TOST within ±δ) and non-inferiority (drop below δ) are part of the verdict rule; the other three speak for these queries only (t over ${plural(fewestSeeds(model), 'seed')}) or for these checkpoints only (t over queries, sign-flip randomisation) and decide nothing.`,
+    columns: [
+      { label: 'Endpoint' },
+      { label: 'Dataset' },
+      ...['TOST', 'non-inferiority', 't over seeds', 't over queries', 'randomisation'].map(right),
+    ],
+    rows: model.verdicts.map((v) => [
+      ENDPOINT_NAMES[v.endpoint],
+      placeName(model.results, v),
+      pValue(v.equivalenceP),
+      pValue(v.nonInferiorityP),
+      pValue(v.comparison.secondary?.seedT ?? null),
+      pValue(v.comparison.secondary?.queryT ?? null),
+      pValue(v.comparison.secondary?.randomization ?? null),
+    ]),
+  };
+}
+
+function right(label: string): Column {
+  return { label, align: 'right' };
 }

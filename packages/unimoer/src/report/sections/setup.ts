@@ -95,7 +95,7 @@ export function setupSection(model: ReportModel): Section {
     blocks.push({
       type: 'table',
       name: 'cuts',
-      caption: `What profile “${results.profile}” made smaller than the full study. Arms and seeds are never taken.`,
+      caption: `What profile “${results.profile}” made smaller than the full study.`,
       columns: [{ label: 'What' }, { label: 'full' }, { label: 'here' }, { label: 'why' }],
       rows: results.cuts.map((c) => [c.what, c.full, c.used, c.reason]),
     });
