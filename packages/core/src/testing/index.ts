@@ -1,7 +1,9 @@
 export { assertAllClose, relativeError } from './allclose';
+export { type InputSpec, makeInputs, type OpCase } from './case';
 export { compatMarkdown } from './compat';
 export { type GradcheckResult, gradcheck } from './gradcheck';
 export { opCases } from './op-cases';
+export { type Tolerance, toleranceOf } from './tolerances';
 export {
   adaptedLinearTwin,
   attentionTwin,
