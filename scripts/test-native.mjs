@@ -1,26 +1,20 @@
 /**
- * Builds native/tests/*.cpp and runs them under every instruction set of this machine.
+ * Builds native/tests/*.cpp and runs the tests under every instruction set of this machine.
  *
  *   node scripts/test-native.mjs [--sanitize address,undefined | --sanitize thread] [NAME...]
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const { values, positionals } = parseArgs({
-  options: { sanitize: { type: 'string', default: '' } },
-  allowPositionals: true,
-});
-const sanitize = values.sanitize;
-const folder = join(root, 'native', `build-tests${sanitize && `-${sanitize.replace(',', '-')}`}`);
 
-function step(command, args, options = {}) {
-  const result = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28, ...options });
-  if (result.status === 0) return result;
+function step(command, args) {
+  const result = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28 });
+  if (result.status === 0) return;
   process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`);
   console.error(
     `error: ${command} failed (${result.error?.message ?? result.signal ?? `exit code ${result.status}`})`,
@@ -28,28 +22,47 @@ function step(command, args, options = {}) {
   process.exit(1);
 }
 
-const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : [];
-step('cmake', [
-  ...['-S', join(root, 'native'), '-B', folder, ...ninja],
-  ...['-DUNIMOER_TESTS=ON', `-DUNIMOER_SANITIZE=${sanitize}`],
-]);
-step('cmake', ['--build', folder, '--parallel', String(availableParallelism())]);
-
-const names = readdirSync(join(root, 'native', 'tests'))
-  .filter((name) => name.startsWith('test_') && name.endsWith('.cpp'))
-  .map((name) => name.slice(0, -4))
-  .filter((name) => positionals.length === 0 || positionals.includes(name));
-const env = {
-  ...process.env,
-  ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0',
-  UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
-  TSAN_OPTIONS: 'halt_on_error=1',
-};
-for (const name of names) {
-  const program = join(folder, name);
-  if (!existsSync(program)) throw new Error(`${program} was not built`);
-  const started = Date.now();
-  const result = step(program, [], { env });
-  const lines = result.stdout.trim().split('\n');
-  console.log(`${name}: ${lines.join('; ')} (${((Date.now() - started) / 1000).toFixed(1)} s)`);
+/** Builds the named programs of native/tests and returns their paths by name. */
+export function buildNativeTests(sanitize, names) {
+  const suffix = sanitize && `-${sanitize.replace(',', '-')}`;
+  const folder = join(root, 'native', `build-tests${suffix}`);
+  const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : [];
+  const source = ['-S', join(root, 'native'), '-B', folder];
+  step('cmake', [...source, ...ninja, '-DUNIMOER_TESTS=ON', `-DUNIMOER_SANITIZE=${sanitize}`]);
+  const targets = names.flatMap((name) => ['--target', name]);
+  step('cmake', ['--build', folder, '--parallel', String(availableParallelism()), ...targets]);
+  return new Map(names.map((name) => [name, join(folder, name)]));
 }
+
+function main() {
+  const { values, positionals } = parseArgs({
+    options: { sanitize: { type: 'string', default: '' } },
+    allowPositionals: true,
+  });
+  const names = readdirSync(join(root, 'native', 'tests'))
+    .filter((name) => name.startsWith('test_') && name.endsWith('.cpp'))
+    .map((name) => name.slice(0, -'.cpp'.length))
+    .filter((name) => positionals.length === 0 || positionals.includes(name));
+  const env = {
+    ...process.env,
+    ASAN_OPTIONS: 'detect_leaks=1',
+    UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
+    TSAN_OPTIONS: 'halt_on_error=1',
+  };
+  let failed = 0;
+  for (const [name, program] of buildNativeTests(values.sanitize, names)) {
+    const started = Date.now();
+    const result = spawnSync(program, [], { encoding: 'utf8', maxBuffer: 1 << 28, env });
+    const seconds = ((Date.now() - started) / 1000).toFixed(1);
+    if (result.status === 0) {
+      console.log(`ok ${name} (${result.stdout.trim().split('\n').join(', ')}; ${seconds} s)`);
+      continue;
+    }
+    failed++;
+    process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`);
+    console.log(`FAILED ${name} (${result.signal ?? `exit code ${result.status}`})`);
+  }
+  process.exitCode = failed > 0 ? 1 : 0;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();

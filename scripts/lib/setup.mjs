@@ -51,7 +51,7 @@ export async function buildNative() {
     return true;
   }
   if (code === noCompiler) {
-    say(output.trim().split('\n').at(-1));
+    say(`the slow reference backend runs: ${output.trim().split('\n').at(-1)}`);
     return false;
   }
   process.stderr.write(output);
