@@ -12,7 +12,7 @@ export function powerSection(model: ReportModel): Section {
   const blocks: Block[] = [
     {
       type: 'paragraph',
-      text: 'The smallest relative drop that would be found at two-sided 5 % with 80 % power, from the variance of this very comparison. With few seeds the seed component is itself a rough estimate: read the table as an order of magnitude.',
+      text: 'The smallest relative drop that would be found at two-sided 5 % with 80 % power, from the variance of this very comparison. With few seeds the seed component is itself a rough estimate: read the table as an order of magnitude. The figure describes the design; the interval of one sample can be narrower or wider.',
     },
   ];
   if (rows.length === 0) {

@@ -39,6 +39,12 @@ export function routingSection(model: ReportModel): Section {
   if (model.routing.length === 0) {
     blocks.push({ type: 'paragraph', text: 'No arm of this study recorded gates.' });
   }
+  if (model.routing.length > 0) {
+    blocks.push({
+      type: 'paragraph',
+      text: 'What the router does. The two tasks read different texts (single queries and documents against query–document pairs), so part of the mutual information can come from the form of the text rather than from the task: read it as how far the router tells the two inputs apart, not as proof of specialisation.',
+    });
+  }
   model.routing.forEach((summary, i) => {
     blocks.push({ type: 'figure', figure: routingMap(model, summary, i) });
     blocks.push(routingTable(model, summary, i));
