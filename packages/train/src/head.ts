@@ -15,7 +15,7 @@ import {
 } from '@unimoer/core';
 import type { EncodedText } from './types';
 
-/** Initial weight of the cosine: logits spread over ±10, as cosines over a temperature of 0.1 would. */
+/** Initial weight of the cosine, as a temperature of 0.1 gives it. */
 const COSINE_WEIGHT = 10;
 
 /**
@@ -58,6 +58,11 @@ export class RerankHead {
     const document = l2Normalize(sliceCols(sides, width, 2 * width));
     const cosine = sum(mul(query, document), { axis: -1 });
     return add(add(linear, mul(cosine, this.cosine)), this.bias);
+  }
+
+  /** Moves the bias so that logits with this mean get the log-odds of `rate`, the share of positives. */
+  center(meanLogit: number, rate: number): void {
+    this.bias.set([this.bias.item() - meanLogit + Math.log(rate / (1 - rate))]);
   }
 
   dispose(): void {

@@ -98,6 +98,24 @@ export function embeddingLoss(
   return { loss, pass, lengths: texts.map((text) => text.ids.length) };
 }
 
+/** Relevance logits of one positive and the negatives of each query, in that order. */
+export function rerankingPass(
+  model: ArmModel,
+  draws: readonly Draw[],
+  data: TrainingData,
+  tokens: TokenCache,
+  maxLength: number,
+): { relevance: Tensor; pass: Pass; lengths: number[] } {
+  const pairs = draws.flatMap(({ query, positive, negatives }) =>
+    [positive, ...negatives].map((id) =>
+      tokens.pair(query.text, documentText(data, id), maxLength),
+    ),
+  );
+  const pass = model.forward(pairs, 'reranking', true);
+  const lengths = pairs.map((pair) => pair.ids.length);
+  return { relevance: model.relevance(pass, pairs), pass, lengths };
+}
+
 /** Pointwise or group loss over one positive and the negatives of each query. */
 export function rerankingLoss(
   model: ArmModel,
@@ -107,19 +125,9 @@ export function rerankingLoss(
   config: RerankingTaskConfig,
 ): TaskLoss {
   const group = 1 + config.negatives;
-  const pairs = draws.flatMap(({ query, positive, negatives }) =>
-    [positive, ...negatives].map((id) =>
-      tokens.pair(query.text, documentText(data, id), config.maxLength),
-    ),
-  );
-  const pass = model.forward(pairs, 'reranking', true);
-  const relevance = model.relevance(pass, pairs);
-  const labels = pairs.map((_, i) => (i % group === 0 ? 1 : 0));
-  return {
-    loss: relevanceLoss(relevance, labels, group, config.loss),
-    pass,
-    lengths: pairs.map((pair) => pair.ids.length),
-  };
+  const { relevance, pass, lengths } = rerankingPass(model, draws, data, tokens, config.maxLength);
+  const labels = lengths.map((_, i) => (i % group === 0 ? 1 : 0));
+  return { loss: relevanceLoss(relevance, labels, group, config.loss), pass, lengths };
 }
 
 function relevanceLoss(

@@ -60,7 +60,10 @@ async function loop(config: TrainConfig, deps: TrainDeps, model: ArmModel): Prom
   });
   const files = outDir === undefined ? null : openFiles(outDir, config, deps);
   const restored = deps.resume ? (files?.checkpoints.restore(parameters, optimizer) ?? null) : null;
-  if (files && !restored) files.checkpoints.clear();
+  if (!restored) {
+    files?.checkpoints.clear();
+    runner.prepare();
+  }
   const state = restored ?? { step: 0, tokens: 0, flops: 0, balance: {} };
   routerLosses.restore(state.balance);
   const curve: StepMetrics[] = files?.log.rewind(state.step) ?? [];

@@ -4,6 +4,8 @@ import {
   backward,
   disposeBatch,
   linearWarmupDecay,
+  mean,
+  noGrad,
   scale,
   scope,
   type Task,
@@ -13,7 +15,13 @@ import { type ExampleSet, TaskSampler } from './examples';
 import { FlopCounter } from './flops';
 import { clipGradients } from './gradients';
 import type { ArmModel, TaskParameter } from './model';
-import { embeddingLoss, rerankingLoss, type TaskLoss, TokenCache } from './objectives';
+import {
+  embeddingLoss,
+  rerankingLoss,
+  rerankingPass,
+  type TaskLoss,
+  TokenCache,
+} from './objectives';
 import type { RouterLosses } from './router-losses';
 import type { StepMetrics, TrainConfig, TrainDeps } from './types';
 
@@ -47,6 +55,22 @@ export class StepRunner {
     // Counted from 1, so that neither the first nor the last step has a learning rate of 0.
     const factor = linearWarmupDecay({ warmup, total: steps + 1 });
     this.schedule = (step) => factor(step + 1);
+  }
+
+  /** Before step 0: centres the reranking head on the first batch, so that training need not. */
+  prepare(): void {
+    const { head, arm } = this.model;
+    if (!head || !arm.tasks.includes('reranking')) return;
+    scope(() =>
+      noGrad(() => {
+        const { maxLength, negatives } = this.config.reranking;
+        const draws = this.samplers.reranking.batch(0);
+        const { data } = this.deps;
+        const { relevance, pass } = rerankingPass(this.model, draws, data, this.tokens, maxLength);
+        head.center(mean(relevance).item(), 1 / (1 + negatives));
+        disposeBatch(pass.ctx.batch);
+      }),
+    );
   }
 
   /** Step `step`, from 0. */
