@@ -12,6 +12,9 @@ export interface Encoder {
 export interface TextPair {
   query: string;
   document: string;
+  /** Ids of the two, for messages. */
+  queryId: string;
+  documentId: string;
 }
 
 /** A reranker, as the second stage needs it: one relevance score a pair, higher is better. */

@@ -24,7 +24,7 @@ export async function rerank(
   scorer: PairScorer,
   options: RerankOptions,
 ): Promise<Run> {
-  const jobs: { query: string; document: string; pair: TextPair }[] = [];
+  const jobs: TextPair[] = [];
   for (const [query, documents] of run) {
     const queryText = texts.queries.get(query);
     if (queryText === undefined) continue;
@@ -32,9 +32,10 @@ export async function rerank(
       const position = texts.corpus.index.get(id);
       if (position === undefined) throw unknownDocument(query, id);
       jobs.push({
-        query,
-        document: id,
-        pair: { query: queryText, document: texts.corpus.texts[position]! },
+        query: queryText,
+        document: texts.corpus.texts[position]!,
+        queryId: query,
+        documentId: id,
       });
     }
   }
@@ -42,8 +43,8 @@ export async function rerank(
   const batchSize = options.batchSize ?? 64;
   for (let start = 0; start < jobs.length; start += batchSize) {
     const batch = jobs.slice(start, start + batchSize);
-    const scores = await scorer.score(batch.map((job) => job.pair));
-    batch.forEach(({ query, document }, i) => {
+    const scores = await scorer.score(batch);
+    batch.forEach(({ queryId: query, documentId: document }, i) => {
       const score = scores[i] ?? Number.NaN;
       if (!Number.isFinite(score)) throw notFinite(query, document, score);
       const ranking = result.get(query);
