@@ -1,10 +1,19 @@
 /**
  * Times every large row of core's case table on the native backend, forward and with gradients, after
- * comparing its values with the reference backend.
+ * comparing its values with the reference backend. Products with frozen weights, whose rows pack the weight
+ * each time, are timed by the gemm benchmark instead.
  *
  *   npm run bench -- op-cases [OP ...]
  */
-import { backward, getBackend, scope, setDefaultBackend, type Tensor, tensor } from '@unimoer/core';
+import {
+  backward,
+  getBackend,
+  keep,
+  ones,
+  scope,
+  setDefaultBackend,
+  type Tensor,
+} from '@unimoer/core';
 import { makeInputs, opCases, relativeError, toleranceOf } from '@unimoer/core/testing';
 import { record } from '../lib/record.mjs';
 
@@ -29,7 +38,9 @@ function measure(run: () => void): number {
 }
 
 const rows = [];
-for (const spec of opCases.filter((c) => c.large && (!wanted.length || wanted.includes(c.op)))) {
+const frozen = ['linear', 'adaptedLinear'];
+const timed = opCases.filter((c) => c.large && !frozen.includes(c.op));
+for (const spec of timed.filter((c) => !wanted.length || wanted.includes(c.op))) {
   for (const dtype of spec.dtypes) {
     const value = (backend: typeof native): ArrayLike<number> => {
       setDefaultBackend(backend);
@@ -46,11 +57,16 @@ for (const spec of opCases.filter((c) => c.large && (!wanted.length || wanted.in
     }
     setDefaultBackend(native);
     const inputs = makeInputs(spec, dtype, native);
+    const [shape, type] = scope(() => {
+      const y = spec.run(inputs);
+      return [[...y.shape], y.dtype] as const;
+    });
+    const seed = keep(ones(shape, { dtype: type }));
     const step = (gradients: boolean): void =>
       scope(() => {
         const y: Tensor = spec.run(inputs);
         if (!gradients) return;
-        backward(y, tensor(new Float32Array(y.size).fill(1), [...y.shape], { dtype: y.dtype }));
+        backward(y, seed);
         for (const input of inputs) {
           input.grad?.dispose();
           input.grad = null;
@@ -58,7 +74,7 @@ for (const spec of opCases.filter((c) => c.large && (!wanted.length || wanted.in
       });
     const forward = measure(() => step(false));
     const both = measure(() => step(true));
-    for (const input of inputs) input.dispose();
+    for (const input of [...inputs, seed]) input.dispose();
     rows.push({ op: spec.op, label: spec.label, dtype, forward, both, error });
     console.log(
       `${spec.op.padEnd(16)}${spec.label.padEnd(40)}${dtype.padEnd(6)}` +
