@@ -1,7 +1,7 @@
 import { statDType } from '../dtype';
 import { DisposedError, ShapeError } from '../errors';
 import { empty, type Tensor } from '../tensor/tensor';
-import { swapScope } from '../tensor/tracking';
+import { swapScope, watch } from '../tensor/tracking';
 import { type GradNode, setGradEnabled } from './node';
 
 let pass = 0;
@@ -117,6 +117,7 @@ function addToLeaf(leaf: Tensor, dy: Tensor): void {
       );
     }
     leaf.grad.kept = true;
+    watch(leaf.grad);
   } else {
     leaf.grad.addInPlace(dy);
   }

@@ -1,6 +1,6 @@
 import { UnimoerError } from '../errors';
 import { Tensor } from './tensor';
-import { swapScope, track, unwatch } from './tracking';
+import { swapScope, track, watch } from './tracking';
 
 /**
  * Disposes every tensor made inside fn, except those in its return value (a tensor, or arrays, plain
@@ -15,12 +15,12 @@ export function scope<T>(fn: () => T): T {
     result = fn();
   } catch (error) {
     swapScope(parent);
-    for (const t of made) if (!survives(t)) t.dispose();
+    discard(made);
     throw error;
   }
   swapScope(parent);
   if (isThenable(result)) {
-    for (const t of made) if (!survives(t)) t.dispose();
+    discard(made);
     throw new UnimoerError(
       'ASYNC_SCOPE',
       'scope: got an async function, expected a synchronous one; await outside and open one scope per step',
@@ -29,18 +29,25 @@ export function scope<T>(fn: () => T): T {
   const returned = new Set<Tensor>();
   collect(result, returned, new Set());
   for (const t of made) {
-    if (t.disposed || survives(t)) continue;
-    if (returned.has(t)) track(t);
-    else t.dispose();
+    if (survives(t)) watch(t);
+    else if (!returned.has(t)) t.dispose();
+    else if (!t.disposed) track(t);
   }
   return result;
 }
 
-/** Takes a tensor out of scope management; it lives until dispose(). */
+/** Takes a tensor out of scope management; it lives until dispose(), or until nothing refers to it. */
 export function keep<T extends Tensor>(t: T): T {
   t.kept = true;
-  if (t.remains !== null) unwatch(t);
+  watch(t);
   return t;
+}
+
+function discard(made: readonly Tensor[]): void {
+  for (const t of made) {
+    if (survives(t)) watch(t);
+    else t.dispose();
+  }
 }
 
 function survives(t: Tensor): boolean {

@@ -25,7 +25,9 @@ export function track(tensor: Tensor): void {
 /** Frees the tensor's buffer should the collector find it unreachable. */
 export function watch(tensor: Tensor): void {
   if (tensor.remains !== null || tensor.storage === null) return;
-  tensor.remains = { storage: tensor.storage, node: tensor.node };
+  // A leaf's node points back at the leaf and would keep it reachable.
+  const node = tensor.node?.leaf ? null : tensor.node;
+  tensor.remains = { storage: tensor.storage, node };
   dropped.register(tensor, tensor.remains, tensor);
 }
 
