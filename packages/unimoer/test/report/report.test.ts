@@ -161,6 +161,22 @@ describe('what the report says', () => {
     expect(md).toMatch(/All \(60\) \| Seen \(36\) \| Unseen \(24\)/);
     expect(md).toContain('what lies below is computed once');
   });
+  it('names the gain on seen and unseen documents, against BM25 where the untrained model was not evaluated', () => {
+    const results = syntheticResults();
+    const zero = results.cells.find((c) => c.arm === 'zeroShot')!;
+    const values = (c: typeof zero, group: string) =>
+      Object.entries(c.embedding!.perQuery)
+        .filter(([q]) => results.datasets[0]!.groups[q] === group)
+        .map(([, v]) => v['ndcg@10']!);
+    const average = (v: number[]) => v.reduce((s, x) => s + x, 0) / v.length;
+    const own = results.cells.filter((c) => c.arm === 'embedOnly');
+    const gain =
+      average(own.map((c) => average(values(c, 'seen')))) - average(values(zero, 'seen'));
+    zero.reranking = null;
+    const md = renderReport(results).get('report.md')!;
+    expect(md).toContain(`+${gain.toFixed(4)} on seen`);
+    expect(md).toMatch(/“Reranking-only LoRA” stands in nDCG@10 against BM25 at/);
+  });
   it('five seeds lift the exploratory mark', () => {
     const files = renderReport(syntheticResults({ seeds: [1, 2, 3, 4, 5] }));
     for (const name of ['report.md', 'index.html']) {

@@ -1,6 +1,6 @@
 import type { Block, Section } from '../blocks.js';
 import { armValues } from '../figures.js';
-import type { GroupValue, ReportModel } from '../model.js';
+import { dedicatedArm, type GroupValue, type ReportModel } from '../model.js';
 import { baselineMean, GROUPS, type Place, places } from '../scores.js';
 import { ENDPOINT_NAMES, metricName, placeName, score } from '../words.js';
 
@@ -24,25 +24,32 @@ export function groupsSection(model: ReportModel): Section {
   return { id: 'groups', title: 'Every arm, on seen and unseen documents', blocks };
 }
 
+/** What dedicated training gained over the untrained model, or over a baseline where that model was not evaluated. */
 function gainSentences(model: ReportModel): Block[] {
-  const zero = model.results.arms.find((a) => a.role === 'zeroShot');
-  if (zero === undefined) return [];
-  const items = places(model.results).flatMap((place) => {
-    const own = model.results.arms.find(
-      (a) => a.role === 'dedicated' && a.tasks[0] === place.endpoint,
-    );
+  const { results } = model;
+  const zero = results.arms.find((a) => a.role === 'zeroShot');
+  const items = places(results).flatMap((place) => {
+    const own = dedicatedArm(results, place.endpoint);
     if (own === undefined) return [];
-    const gain = (group: GroupValue['group']): number | null => {
-      const after = meansOf(model, own.arm, place, group);
-      const before = meansOf(model, zero.arm, place, group);
-      return after === undefined || before === undefined ? null : average(after) - average(before);
+    const baseline = results.baselines.find(
+      (b) => b.endpoint === place.endpoint && b.dataset === place.dataset,
+    );
+    const untrained = zero !== undefined && meansOf(model, zero.arm, place, 'all') !== undefined;
+    const before = (group: GroupValue['group']): number | null => {
+      if (untrained) return mean(meansOf(model, zero.arm, place, group));
+      if (baseline === undefined) return null;
+      return baselineMean(results, baseline.name, place.endpoint, place.dataset, group);
     };
-    const [all, seen, unseen] = GROUPS.map(gain);
-    if (all == null) return [];
-    const sign = (v: number | null | undefined) => (v == null ? '—' : signed(v));
+    const gain = (group: GroupValue['group']): string => {
+      const from = before(group);
+      const to = mean(meansOf(model, own.arm, place, group));
+      return from === null || to === null ? '—' : signed(to - from);
+    };
+    const reference = untrained ? `“${zero.label}”` : baseline?.label;
+    if (reference === undefined || gain('all') === '—') return [];
     const metric = metricName(metricOf(model, place));
     return [
-      `${ENDPOINT_NAMES[place.endpoint]} on ${placeName(model.results, place)}: “${own.label}” changes ${metric} against “${zero.label}” by **${signed(all)}** over all queries, ${sign(seen)} on seen and ${sign(unseen)} on unseen ones.`,
+      `${ENDPOINT_NAMES[place.endpoint]} on ${placeName(results, place)}: “${own.label}” stands in ${metric} against ${reference} at **${gain('all')}** over all queries, ${gain('seen')} on seen and ${gain('unseen')} on unseen ones.`,
     ];
   });
   return items.length === 0 ? [] : [{ type: 'list', items }];
@@ -101,6 +108,8 @@ function same(a: Place, b: Place): boolean {
 }
 
 const average = (v: readonly number[]) => v.reduce((s, x) => s + x, 0) / v.length;
+
+const mean = (v: readonly number[] | undefined) => (v === undefined ? null : average(v));
 
 function withSpread(means: readonly number[]): string {
   if (means.length < 2) return score(means[0]!);

@@ -32,7 +32,7 @@ export function routingSection(model: ReportModel): Section {
         model,
         model.againstRankMatched,
         'against-rank-matched',
-        `Every arm against “${matched.label}”, which has as many trainable parameters as the routed arm: what remains is the routing, not the size (θ > 0: worse than rank-matched joint).`,
+        `Every arm against “${matched.label}”, one LoRA with the total rank of the routed arm’s experts: what remains is the routing, not the size (θ > 0: worse than rank-matched joint).`,
       ),
     );
   }
