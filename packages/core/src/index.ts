@@ -1,4 +1,5 @@
 export { backward } from './autograd/backward';
+export { checkpoint } from './autograd/checkpoint';
 export { gradEnabled, noGrad } from './autograd/node';
 export { type KernelName, kernelNames } from './backend/kernels';
 export {
