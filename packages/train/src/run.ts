@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
@@ -133,13 +134,24 @@ function openFiles(
     config: { ...config, checkpointEvery: undefined },
     backbone: backbone.fingerprint,
     dtype: backbone.dtype,
-    queries: data.qrels.size,
-    documents: data.corpus.texts.length,
+    data: dataHash(data),
   });
   return {
     checkpoints: new Checkpoints(join(outDir, 'checkpoints'), identity),
     log: new MetricsLog(join(outDir, 'metrics.jsonl')),
   };
+}
+
+/** Names the data by content, so that a resumed run cannot mix two datasets. */
+function dataHash(data: TrainDeps['data']): string {
+  const hash = createHash('sha256');
+  for (const text of data.corpus.texts) hash.update(text).update('\0');
+  for (const id of data.corpus.index.keys()) hash.update(id).update('\0');
+  for (const [query, grades] of data.qrels) {
+    const candidates = data.candidates.get(query) ?? [];
+    hash.update(JSON.stringify([query, data.queries.get(query), [...grades], candidates]));
+  }
+  return hash.digest('hex');
 }
 
 function summarize(

@@ -130,6 +130,16 @@ describe('resume', () => {
     expect(model.backbone.linears().every((linear) => linear.adapter === null)).toBe(true);
   });
 
+  it('refuses the checkpoint of other data', async () => {
+    const config = toyConfig('embedOnly', { steps: 3 });
+    await finish(config, { outDir: dir });
+    const data = toyData();
+    const changed = { ...data, queries: new Map([...data.queries, ['q0', 'another text']]) };
+    await expect(
+      trainRun(config, toyDeps(model, { outDir: dir, resume: true, data: changed })),
+    ).rejects.toThrow(/another configuration, model or data/);
+  });
+
   it('names a checkpoint that is damaged', async () => {
     const config = toyConfig('embedOnly', { steps: 3 });
     await finish(config, { outDir: dir });
