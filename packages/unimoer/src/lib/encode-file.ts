@@ -1,3 +1,4 @@
+import { addAbortSignal } from 'node:stream';
 import { type ByteSource, documentText, readTexts, type TextRecord } from '@unimoer/eval-beir';
 import type { Model } from '@unimoer/models';
 import type { EncodeOptions } from '../commands/encode.js';
@@ -29,7 +30,9 @@ export function encodeFile(io: Io, options: EncodeOptions): Promise<EncodedFile>
   const vectors = io.path(options.out);
   const ids = idsPath(vectors);
   const source: ByteSource =
-    options.in === '-' ? { name: 'standard input', stream: process.stdin } : io.path(options.in);
+    options.in === '-'
+      ? { name: 'standard input', stream: addAbortSignal(io.signal, process.stdin) }
+      : io.path(options.in);
   return withModel(io, options, (model) =>
     withOutputs(async (outputs) => {
       const writer = new NpyWriter(outputs.add(vectors), vectors, model.dim);

@@ -1,9 +1,13 @@
+import { availableParallelism } from 'node:os';
 import { BackendError, getBackend, setDefaultBackend, setThreads } from '@unimoer/core';
 import { loadModel, type Model } from '@unimoer/models';
 import { attachTrained } from '@unimoer/train';
 import { InputError } from './errors.js';
 import type { Io } from './io.js';
 import type { ModelOptions } from './model-options.js';
+
+/** What the native backend takes at most. */
+const maxThreads = 256;
 
 /** A loaded model with its adapter; `dispose` frees both. */
 export interface OpenModel {
@@ -15,7 +19,9 @@ export interface OpenModel {
 export function openModel(io: Io, options: ModelOptions & { instruction?: string }): OpenModel {
   chooseDevice(options);
   if (options.backend) setDefaultBackend(getBackend(options.backend));
-  if (options.threads !== undefined) setThreads(options.threads);
+  if (options.threads !== undefined) {
+    setThreads(Math.min(options.threads || availableParallelism(), maxThreads));
+  }
   const model = loadModel(options.model, {
     from: io.cwd,
     dtype: options.dtype,
