@@ -70,8 +70,7 @@ try {
   if (command === 'study') await study(args);
   else if (command === 'bench') await bench(args);
   else if (command === 'test') {
-    await setUp();
-    process.exit(await runTests());
+    process.exit(await runTests(await setUp()));
   } else {
     say(`error: COMMAND: got ${command ?? 'none'}, expected study, test or bench`);
     process.exit(2);

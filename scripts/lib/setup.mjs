@@ -39,28 +39,35 @@ export async function install() {
   ]);
 }
 
-/**
- * Builds the addon when its sources changed. Without a compiler everything goes on with the reference backend.
- * Returns whether the addon is there.
- */
-export async function buildNative() {
-  const { code, output } = await runNode(['scripts/build-native.mjs']);
-  if (code === 0) {
-    const line = output.trim().split('\n').at(-1);
-    if (line) say(line);
-    return true;
-  }
-  if (code === noCompiler) {
-    say(`the slow reference backend runs: ${output.trim().split('\n').at(-1)}`);
-    return false;
-  }
-  process.stderr.write(output);
-  say('the native addon did not build (see above); going on with the slow reference backend');
-  return false;
-}
-
 /** Exit code of build-native.mjs for "no compiler here", which is not a failure. */
 const noCompiler = 3;
+
+/**
+ * Builds the addon when its sources changed. Without it everything goes on with the reference backend, after one
+ * line that says so. Returns `built`, `noCompiler` or `failed`.
+ */
+export async function buildNative() {
+  const slow = setTimeout(
+    () => say('building the native engine, once: one to two minutes on two cores'),
+    3000,
+  );
+  const { code, output } = await runNode(['scripts/build-native.mjs']);
+  clearTimeout(slow);
+  const line = output.trim().split('\n').at(-1) ?? '';
+  if (code === 0) {
+    if (!line.endsWith('up to date')) say(line);
+    return 'built';
+  }
+  // An explicit choice, so that no later process repeats the line.
+  process.env.UNIMOER_BACKEND ??= 'reference';
+  if (code === noCompiler) {
+    say(`the slow reference backend runs: ${line.replace(/^native: /, '')}`);
+    return 'noCompiler';
+  }
+  process.stderr.write(output);
+  say('the native engine did not build (see above); the slow reference backend runs');
+  return 'failed';
+}
 
 function* filesUnder(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
@@ -112,8 +119,10 @@ export async function buildPackages() {
   writeFileSync(stampFile, stamp);
 }
 
+/** All of the above; returns what became of the native engine. */
 export async function setUp() {
   await install();
-  await buildNative();
+  const native = await buildNative();
   await buildPackages();
+  return native;
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { packageFolders } from './setup.mjs';
-import { root, runNode, say } from './steps.mjs';
+import { root, run, runNode, say } from './steps.mjs';
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
@@ -47,23 +47,42 @@ async function suite(folder, name) {
   );
 }
 
+/** The C++ tests, each under every instruction set of this machine; they need a compiler and CMake. */
+async function nativeTests(native) {
+  if (native === 'failed') {
+    totals.failed++;
+    say('FAILED native engine: it does not build');
+    return;
+  }
+  const cmake = await run('cmake', ['--version']);
+  if (native === 'noCompiler' || cmake.code !== 0) {
+    totals.skipped++;
+    say('skipped native tests: they need a C++ compiler and CMake');
+    return;
+  }
+  const { code, output } = await runNode(['scripts/test-native.mjs']);
+  const lines = output.split('\n');
+  const passed = lines.filter((line) => line.startsWith('ok ')).length;
+  const counted = lines.filter((line) => line.startsWith('FAILED ')).length;
+  const failed = Math.max(counted, code === 0 ? 0 : 1);
+  totals.passed += passed;
+  totals.failed += failed;
+  if (failed > 0) process.stderr.write(output);
+  say(`${failed > 0 ? 'FAILED' : 'ok'} native tests: ${passed} passed, ${failed} failed`);
+}
+
 const hasTests = (folder) =>
   existsSync(folder) && readdirSync(folder).some((name) => /\.test\.(ts|mjs)$/.test(name));
 
-/** Runs everything and returns the exit code. */
-export async function runTests() {
+/** Runs everything and returns the exit code; `native` is what set-up says of the native engine. */
+export async function runTests(native) {
   const biome = join(root, 'node_modules/@biomejs/biome/bin/biome');
   const turbo = join(root, 'node_modules/turbo/bin/turbo');
   await check('lock file is complete', ['scripts/complete-lock.mjs', '--check']);
   await check('format', [biome, 'format', '.']);
   await check('lint', [biome, 'lint', '.']);
   await check('types', [turbo, 'run', 'typecheck', '--output-logs=errors-only']);
-  if (existsSync(join(root, 'native/build/Release/unimoer_cpu.node'))) {
-    await check('native tests', ['scripts/build-native.mjs', '--test']);
-  } else {
-    totals.skipped++;
-    say('skipped native tests: no addon');
-  }
+  await nativeTests(native);
   for (const folder of packageFolders()) {
     if (hasTests(join(folder, 'test')) || hasTests(join(folder, 'src'))) {
       await suite(folder, `packages/${basename(folder)}`);

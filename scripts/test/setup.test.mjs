@@ -13,7 +13,7 @@ describe('set-up', () => {
       env: { ...process.env, CXX: '/nowhere/c++' },
     });
     expect(result.status).toBe(0);
-    expect(result.stdout).toBe('false\n');
+    expect(result.stdout).toBe('noCompiler\n');
     expect(result.stderr).toMatch(/^[^\n]*compiler[^\n]*\n$/);
   });
 });

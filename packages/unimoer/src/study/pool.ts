@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { backendInfo } from '@unimoer/core';
 import { InputError, InterruptedError } from '../lib/errors.js';
 import type { Cell } from './state.js';
 import type { FromWorker, ToWorker } from './worker.js';
@@ -33,7 +34,12 @@ function startWorker(options: PoolOptions): ChildProcess {
   return fork(
     fileURLToPath(new URL(entry, import.meta.url)),
     [options.dir, String(options.threads)],
-    { execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
+    {
+      execArgv,
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      // The runner's own backend, so that no worker repeats why it is the reference backend.
+      env: { ...process.env, UNIMOER_BACKEND: backendInfo().name },
+    },
   );
 }
 
