@@ -14,7 +14,7 @@ export { Bm25, Bm25Builder, type Bm25Options } from './bm25/bm25.js';
 export { luceneLength } from './bm25/length.js';
 export { tokenize } from './bm25/tokenize.js';
 export { DenseSearch, searchDense, type VectorTable } from './dense/search.js';
-export { TopK } from './dense/top-k.js';
+export { TopK } from './trec/top-k.js';
 export type { Encoder, PairScorer, TextPair, TextRole } from './encoder.js';
 export { InputError, type InputErrorDetail } from './errors.js';
 export { documentText, type JsonlOptions, readTexts, type TextRecord } from './io/jsonl.js';

@@ -1,4 +1,4 @@
-import { TopK } from '../dense/top-k.js';
+import { TopK } from '../trec/top-k.js';
 import { type Run, type ScoredDocument, tieRanks } from '../trec/order.js';
 import { type Analyzer, analyzeEnglish } from './analyze.js';
 import { countTerms, IndexBuilder, type InvertedIndex } from './index-builder.js';

@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
 import { type Run, tieRanks } from '../trec/order.js';
-import { TopK } from './top-k.js';
+import { TopK } from '../trec/top-k.js';
 
 /** Vectors of named texts: row-major float32 `[ids.length, dim]`. */
 export interface VectorTable {

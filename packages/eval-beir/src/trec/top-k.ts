@@ -1,4 +1,4 @@
-import type { ScoredDocument } from '../trec/order.js';
+import type { ScoredDocument } from './order.js';
 
 /**
  * Keeps the best `k` of the documents offered, in trec_eval's order: float32 score descending, then tie rank ascending
