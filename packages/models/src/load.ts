@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Backend, getBackend, InputError, type Tensor } from '@unimoer/core';
 import type { Backbone } from './backbones/backbone';
 import { BertBackbone } from './backbones/bert';
-import { DecoderBackbone } from './backbones/decoder';
+import { DecoderBackbone, LM_HEAD } from './backbones/decoder';
 import {
   type BackboneConfig,
   checkVocabulary,
@@ -34,6 +34,8 @@ export interface LoadOptions {
   maxLength?: number;
   /** Packs transposed weights as well, which training needs. Default false. */
   forBackward?: boolean;
+  /** Also loads a stored lm_head, which `vocabularyLogits` needs. Default false. */
+  languageHead?: boolean;
   /** Instruction of the Qwen3-Reranker prompt. */
   instruction?: string;
 }
@@ -73,7 +75,7 @@ export function loadModel(model: string, options: LoadOptions = {}): Model {
     const backbone =
       config.family === 'bert'
         ? new BertBackbone(config, weights)
-        : new DecoderBackbone(config, weights);
+        : new DecoderBackbone(config, weights, options.languageHead);
     const readout = chooseHead(backbone, modules, tokenizer, weights, options.instruction);
     const unused = weights.unused();
     if (unused.length > 0) warnings.push(`${folder}: unused tensors: ${unused.join(', ')}`);
@@ -196,9 +198,7 @@ function chooseHead(
   };
   const template = config.family === 'decoder' && config.modelType === 'qwen3';
   const prompted: Partial<Readout> = template ? qwen3Pairs(tokenizer, instruction) : {};
-  if (config.family === 'decoder' && config.tiedEmbeddings) weights.ignore('lm_head.weight');
   if (modules?.pooling) {
-    weights.ignore('lm_head.weight');
     return { ...none, noHead: 'the folder has a Pooling module, so it is an encoder' };
   }
   if (architecture.endsWith('ForSequenceClassification')) {
@@ -215,10 +215,7 @@ function chooseHead(
     return { ...none, head, noEmbedding: `${architecture} is a cross encoder`, ...prompted };
   }
   if (config.family !== 'decoder') return none;
-  if (!template || !architecture.endsWith('ForCausalLM')) {
-    weights.ignore('lm_head.weight');
-    return none;
-  }
+  if (!template || !architecture.endsWith('ForCausalLM')) return none;
   const yes = modules?.logitScore?.yes ?? singleToken(tokenizer, 'yes');
   const no = modules?.logitScore?.no ?? singleToken(tokenizer, 'no');
   if (yes === null || no === null) {
@@ -237,10 +234,11 @@ function singleToken(tokenizer: TextTokenizer, word: string): number | null {
   return ids.length === 1 ? ids[0]! : null;
 }
 
-/** The two rows of the (tied) output embedding that a yes/no answer needs. */
+/** The two rows of the output embedding that a yes/no answer needs. */
 function answerRows(config: DecoderConfig, weights: WeightReader, no: number, yes: number): Tensor {
   const { vocabSize, hiddenSize: d } = config;
-  const name = config.tiedEmbeddings ? 'embed_tokens.weight' : 'lm_head.weight';
+  const tied = config.tiedEmbeddings && !weights.has(LM_HEAD);
+  const name = tied ? 'embed_tokens.weight' : LM_HEAD;
   const table = weights.values(name, [vocabSize, d]);
   const rows = new Float32Array(2 * d);
   rows.set(table.subarray(no * d, (no + 1) * d), 0);

@@ -17,6 +17,9 @@ import type { ComputeDType, WeightReader } from '../weights';
 import { type Backbone, runLayers } from './backbone';
 import { checkLengths } from './bert';
 
+/** Name of a stored output matrix. */
+export const LM_HEAD = 'lm_head.weight';
+
 interface DecoderLayer {
   inputNorm: Tensor;
   q: Linear;
@@ -40,6 +43,8 @@ export class DecoderBackbone implements Backbone {
   readonly dtype: ComputeDType;
   /** Token embeddings `[vocabSize, hiddenSize]` in the compute dtype. */
   readonly table: Tensor;
+  /** Output embeddings `[vocabSize, hiddenSize]`: the table where tied; a stored lm_head only on request. */
+  readonly outputTable: Tensor | null;
   private readonly frequencies: Tensor;
   private readonly norm: Tensor;
   private readonly blocks: DecoderLayer[];
@@ -47,10 +52,12 @@ export class DecoderBackbone implements Backbone {
   constructor(
     readonly config: DecoderConfig,
     weights: WeightReader,
+    languageHead = false,
   ) {
     const { hiddenSize: d, vocabSize, inverseFrequencies } = config;
     this.dtype = weights.dtype;
     this.table = weights.tensor('embed_tokens.weight', [vocabSize, d], this.dtype);
+    this.outputTable = this.readOutput(weights, languageHead);
     this.frequencies = weights.constant(inverseFrequencies, [inverseFrequencies.length]);
     this.norm = weights.tensor('norm.weight', [d]);
     this.blocks = Array.from({ length: config.layers }, (_, i) => readLayer(weights, config, i));
@@ -83,6 +90,14 @@ export class DecoderBackbone implements Backbone {
 
   forward(ctx: ForwardContext): Tensor {
     return scope(() => this.final(this.layers(this.embed(ctx.batch), ctx, 0, this.layerCount)));
+  }
+
+  /** A stored lm_head wins over `tie_word_embeddings`, as in transformers: some folders claim a tie they lack. */
+  private readOutput(weights: WeightReader, wanted: boolean): Tensor | null {
+    const { tiedEmbeddings, vocabSize, hiddenSize } = this.config;
+    if (!weights.has(LM_HEAD)) return tiedEmbeddings ? this.table : null;
+    weights.ignore(LM_HEAD);
+    return wanted ? weights.tensor(LM_HEAD, [vocabSize, hiddenSize], this.dtype) : null;
   }
 
   private block(layer: DecoderLayer, x: Tensor, ctx: ForwardContext): Tensor {

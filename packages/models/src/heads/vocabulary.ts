@@ -2,18 +2,18 @@ import { cast, InputError, matmul, type Tensor } from '@unimoer/core';
 import type { DecoderBackbone } from '../backbones/decoder';
 
 /**
- * Next-token logits `[rows, vocabSize]` f32 of final hidden states `[rows, hiddenSize]` through the tied
- * embedding. Throws InputError for a decoder whose output matrix is not tied to its input embedding.
+ * Next-token logits `[rows, vocabSize]` f32 of final hidden states `[rows, hiddenSize]`. Throws InputError where
+ * the folder stores an output matrix and the model was loaded without `languageHead`.
  */
 export function vocabularyLogits(backbone: DecoderBackbone, states: Tensor): Tensor {
-  if (!backbone.config.tiedEmbeddings) {
+  const { outputTable } = backbone;
+  if (!outputTable) {
     throw new InputError({
       where: 'vocabulary logits',
-      got: 'tie_word_embeddings false',
-      expected: 'tied embeddings',
-      remedy: 'use a checkpoint with tied embeddings',
+      got: 'a decoder without its output matrix',
+      expected: 'tied embeddings or a loaded lm_head',
+      remedy: 'load the model with languageHead: true',
     });
   }
-  const { table } = backbone;
-  return cast(matmul(cast(states, table.dtype), table, { transposeB: true }), 'f32');
+  return cast(matmul(cast(states, outputTable.dtype), outputTable, { transposeB: true }), 'f32');
 }
