@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { studyArms } from '../src/study/arms.js';
@@ -153,6 +153,40 @@ describe('arms and cells', () => {
   it('hashes equal values alike', () => {
     expect(canonicalJson({ b: 1, a: [{ d: 1, c: undefined }] })).toBe('{"a":[{"d":1}],"b":1}');
     expect(hashOf({ a: 1, b: 2 })).toBe(hashOf({ b: 2, a: 1 }));
+  });
+});
+
+describe('study plan', () => {
+  const pilot = `pilot:
+  embedding: { seed: 0.000036, query: 0.01, residual: 0.01 }
+`;
+
+  it('says cells, tokens, time and what the design can detect, and writes nothing', async () => {
+    const file = study((y) => y.replace('profiles:\n', `${pilot}profiles:\n`));
+    const result = await cli(['study', 'plan', file, '--json']);
+    expect(result.code).toBe(0);
+    const plan = JSON.parse(result.stdout);
+    expect(plan).toMatchObject({ study: 'tiny', cells: 11, seeds: [1, 2] });
+    expect(plan.seconds).toBeGreaterThan(0);
+    const joint = plan.arms.find((arm: { arm: string }) => arm.arm === 'joint');
+    const alone = ['embedOnly', 'rerankOnly'].map((name) =>
+      plan.arms.find((arm: { arm: string }) => arm.arm === name),
+    );
+    expect(joint.trainTokens).toBeCloseTo(alone[0].trainTokens + alone[1].trainTokens, -1);
+    // With 300 queries these variances give .0230 at three seeds; eight queries see less, more seeds more.
+    const [{ endpoint, queries, bySeeds }] = plan.detectable;
+    expect({ endpoint, queries }).toEqual({ endpoint: 'embedding', queries: 8 });
+    const effects = bySeeds.map(({ effect }: { effect: number }) => effect);
+    expect(effects).toEqual([...effects].sort((a, b) => b - a));
+    expect(effects.at(-1)).toBeGreaterThan(0.023);
+    expect(readdirSync(join(file, '..')).sort()).toEqual(['data', 'tiny.yaml']);
+  });
+
+  it('says in words that the effect is unknown without pilot variances', async () => {
+    const result = await cli(['study', 'plan', study()]);
+    expect(result.code).toBe(0);
+    expect(result.stdout).toContain('11 cells');
+    expect(result.stdout).toContain('detectable effect: unknown before a first run');
   });
 });
 
