@@ -1,5 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
-
 /** Groups items of similar length, longest first, so that a group's lengths sum to at most `budget`; an item beyond it stands alone. */
 export function planBatches(lengths: readonly number[], budget: number): number[][] {
   const order = lengths.map((_, i) => i).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
@@ -15,10 +13,4 @@ export function planBatches(lengths: readonly number[], budget: number): number[
     room -= length;
   }
   return batches;
-}
-
-/** Lets timers and signals run, then throws the signal's reason if it was aborted. */
-export async function breathe(signal: AbortSignal | undefined): Promise<void> {
-  await setImmediate();
-  signal?.throwIfAborted();
 }

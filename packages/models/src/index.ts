@@ -9,17 +9,17 @@ export { RerankerPrompt, rerankerTemplate, rerankerTemplateHash } from './heads/
 export { vocabularyLogits } from './heads/vocabulary';
 export { type LoadOptions, loadModel } from './load';
 export { type LocateOptions, locateModel } from './locate';
-export {
-  type CountedWarning,
-  type EmbedOptions,
-  type EmbedResult,
-  Model,
-  type RunOptions,
-  type ScoreOptions,
-  type ScoreResult,
-  type TextTask,
-} from './model';
+export { Model } from './model';
 export { type PoolOptions, pool } from './pooling';
+export type {
+  CountedWarning,
+  EmbedOptions,
+  EmbedResult,
+  RunOptions,
+  ScoreOptions,
+  ScoreResult,
+  TextTask,
+} from './run-options';
 export { type Encoded, TextTokenizer } from './tokenizer';
 export { type EncodedForTraining, type TrainingView, trainingView } from './training-view';
 export type { ComputeDType } from './weights';

@@ -86,7 +86,7 @@ export function loadModel(model: string, options: LoadOptions = {}): Model {
       backbone,
       tokenizer,
       pooling,
-      normalized: modules === null || modules.normalize,
+      lowerCase: modules?.lowerCase ?? false,
       prompts: modules?.prompts ?? new Map(),
       defaultPrompt: modules?.defaultPrompt ?? null,
       maxLength: length.value,
@@ -132,7 +132,8 @@ function poolingWarnings(
   if (isEmbedder && !modules.normalize) {
     warnings.push('modules.json has no Normalize module; vectors are normalised all the same');
   }
-  if (isEmbedder && pooling.mode === 'last' && !tokenizer.endsWithAddedToken) {
+  const embeds = isEmbedder || (modules === null && config.architecture?.endsWith('Model'));
+  if (embeds && pooling.mode === 'last' && !tokenizer.endsWithAddedToken) {
     warnings.push(
       `${tokenizer.file}: last-token pooling, but the post-processor adds no end token`,
     );

@@ -1,71 +1,29 @@
 import {
-  disposeBatch,
+  type Backend,
   ForwardContext,
   InputError,
   type LayerHook,
   type Linear,
   l2Normalize,
-  noGrad,
   type PackedBatch,
   packBatch,
-  scope,
   type Task,
   type Tensor,
 } from '@unimoer/core';
 import type { Backbone } from './backbones/backbone';
-import { breathe, planBatches } from './batching';
+import { nameOf, runBatches, wrongCount } from './batch-runner';
 import type { PoolingMode } from './config/sentence-transformers';
 import { hashFiles } from './fingerprint';
 import type { RerankHead } from './heads/head';
 import { pool } from './pooling';
+import type { EmbedOptions, EmbedResult, ScoreOptions, ScoreResult, TextTask } from './run-options';
+import { Tally } from './tally';
 import type { Encoded, TextTokenizer } from './tokenizer';
 
-export type TextTask = 'query' | 'document';
+/** Tokens of a (query, document) pair of at most `maxLength`. */
 export type PairEncoder = (query: string, document: string, maxLength: number) => Encoded;
 
-/** Something that happened to `count` texts and that a user should know. */
-export interface CountedWarning {
-  code: 'truncated' | 'emptyDocument' | 'noTokens' | 'lengthClamped';
-  count: number;
-  message: string;
-}
-
-export interface RunOptions {
-  /** Tokens per text or pair, special tokens included; clamped to the positions with a warning. */
-  maxLength?: number;
-  /** Tokens per forward pass. Default 8192. */
-  batchTokens?: number;
-  /** Names of the texts for error messages; their numbers when absent. */
-  names?: readonly string[];
-  signal?: AbortSignal;
-  onProgress?: (done: number, total: number) => void;
-}
-
-export interface EmbedOptions extends RunOptions {
-  /** Chooses the prompt. Without it: the folder's default prompt, and the texts count as documents. */
-  task?: TextTask;
-  /** L2-normalise, whatever the folder says. Default true. */
-  normalize?: boolean;
-}
-
-export interface EmbedResult {
-  /** Row-major `[texts, dim]`, rows in input order. */
-  vectors: Float32Array;
-  dim: number;
-  warnings: CountedWarning[];
-}
-
-export interface ScoreOptions extends RunOptions {
-  /** Returns the logit instead of its sigmoid. Default false. */
-  raw?: boolean;
-}
-
-export interface ScoreResult {
-  /** One per pair, in input order. */
-  scores: Float32Array;
-  warnings: CountedWarning[];
-}
-
+/** What `loadModel` found in a folder. */
 export interface ModelParts {
   name: string;
   folder: string;
@@ -73,22 +31,25 @@ export interface ModelParts {
   backbone: Backbone;
   tokenizer: TextTokenizer;
   pooling: { mode: PoolingMode; includePrompt: boolean };
-  normalized: boolean;
   prompts: ReadonlyMap<string, string>;
   defaultPrompt: string | null;
+  /** sentence-transformers' do_lower_case: texts are lower-cased before the tokeniser sees them. */
+  lowerCase: boolean;
   maxLength: number;
+  /** The user, not the folder, gave maxLength. */
   maxLengthGiven: boolean;
   head: RerankHead | null;
+  /** Why `score` is refused without a head. */
   noHead: string;
+  /** Why `embed` is refused, or null. */
   noEmbedding: string | null;
   pairs: PairEncoder;
+  /** Length of pairs when nobody gave one; null takes maxLength. */
   pairLength: number | null;
   warnings: readonly string[];
   release: () => void;
 }
 
-const WINDOW = 16384;
-const BATCH_TOKENS = 8192;
 const DOCUMENT_PROMPTS = ['document', 'passage', 'corpus'];
 
 /** An embedder, a reranker, or both, on one frozen backbone. Free it with `dispose`. */
@@ -150,7 +111,11 @@ export class Model {
   /** Tokens of a text with its prompt. Throws InputError for an empty query. */
   encodeText(text: string, maxLength: number, task?: TextTask, name?: string): Encoded {
     if (task === 'query') refuseEmptyQuery(text, name);
-    return this.tokenizer.encode(this.promptFor(task) + text, maxLength);
+    const prompted = this.promptFor(task) + text;
+    return this.tokenizer.encode(
+      this.parts.lowerCase ? prompted.toLowerCase() : prompted,
+      maxLength,
+    );
   }
 
   /** Tokens of a pair, with the model's template. Throws InputError for an empty query. */
@@ -163,7 +128,7 @@ export class Model {
   pack(
     sequences: readonly { ids: readonly number[]; types?: readonly number[] }[],
     tasks?: Task[],
-  ) {
+  ): PackedBatch {
     const { config } = this.backbone;
     const typed =
       config.family === 'bert' && sequences.some(({ types }) => types?.some((type) => type > 0));
@@ -196,18 +161,25 @@ export class Model {
     const vectors = new Float32Array(texts.length * dim);
     const prompt = this.promptFor(task);
     const skip = this.pooling.includePrompt ? 0 : this.tokenizer.promptTokens(prompt);
-    const encode = (i: number): Encoded => {
-      const text = texts[i]!;
-      if (text.trim() === '' && task !== 'query') tally.count('emptyDocument');
-      return this.encodeText(text, limit, task, nameOf(options, i, 'text'));
-    };
-    await this.run(texts.length, encode, 'embedding', options, tally, (hidden, batch, members) => {
-      const pooled = pool(hidden, batch, this.pooling.mode, { skip });
-      const rows = (normalize ? l2Normalize(pooled) : pooled).toArray();
-      members.forEach((i, row) => {
-        vectors.set(rows.subarray(row * dim, (row + 1) * dim), i * dim);
-      });
-      return rows;
+    await runBatches({
+      total: texts.length,
+      kind: 'text',
+      options,
+      tally,
+      encode: (i) => {
+        const text = texts[i]!;
+        if (text.trim() === '' && task !== 'query') tally.count('emptyDocument');
+        return this.encodeText(text, limit, task, nameOf(options, i, 'text'));
+      },
+      pack: (sequences) => this.pack(sequences, fill('embedding', sequences)),
+      compute: (batch, members) => {
+        const pooled = pool(this.forward(batch), batch, this.pooling.mode, { skip });
+        const rows = (normalize ? l2Normalize(pooled) : pooled).toArray();
+        members.forEach((i, row) => {
+          vectors.set(rows.subarray(row * dim, (row + 1) * dim), i * dim);
+        });
+        return rows;
+      },
     });
     return { vectors, dim, warnings: tally.list() };
   }
@@ -229,26 +201,26 @@ export class Model {
     const tally = new Tally();
     const scores = new Float32Array(pairs.length);
     const limit = this.limit(options.maxLength, this.pairMaxLength, tally);
-    const encode = (i: number): Encoded => {
-      const [query, document] = pairs[i]!;
-      if (document.trim() === '') tally.count('emptyDocument');
-      return this.encodePair(query, document, limit, nameOf(options, i, 'query of pair'));
-    };
-    await this.run(
-      pairs.length,
-      encode,
-      'reranking',
+    await runBatches({
+      total: pairs.length,
+      kind: 'pair',
       options,
       tally,
-      (hidden, batch, members, pack) => {
-        const logits = head.logits(hidden, batch, pack).toArray();
+      encode: (i) => {
+        const [query, document] = pairs[i]!;
+        if (document.trim() === '') tally.count('emptyDocument');
+        return this.encodePair(query, document, limit, nameOf(options, i, 'query of pair'));
+      },
+      pack: (sequences) => this.pack(sequences, fill('reranking', sequences)),
+      compute: (batch, members, sequences) => {
+        const logits = head.logits(this.forward(batch), batch, sequences).toArray();
         members.forEach((i, row) => {
           const logit = logits[row]!;
           scores[i] = options.raw ? logit : 1 / (1 + Math.exp(-logit));
         });
         return logits;
       },
-    );
+    });
     return { scores, warnings: tally.list() };
   }
 
@@ -263,9 +235,12 @@ export class Model {
     return Math.min(pairLength, this.backbone.config.maxPositions);
   }
 
-  private get backend() {
-    const [first] = this.backbone.linears();
-    return first!.weight.backend;
+  private get backend(): Backend {
+    return this.backbone.linears()[0]!.weight.backend;
+  }
+
+  private forward(batch: PackedBatch): Tensor {
+    return this.backbone.forward(new ForwardContext(batch, { hooks: this.hooks }));
   }
 
   private limit(requested: number | undefined, fallback: number, tally: Tally): number {
@@ -277,119 +252,14 @@ export class Model {
     }
     return Math.min(requested, positions);
   }
-
-  /** Windows of texts, each tokenised, sorted by length, packed to the token budget and read out. */
-  private async run(
-    total: number,
-    encode: (i: number) => Encoded,
-    task: Task,
-    options: RunOptions,
-    tally: Tally,
-    readOut: (
-      hidden: Tensor,
-      batch: PackedBatch,
-      members: readonly number[],
-      encoded: readonly Encoded[],
-    ) => ArrayLike<number>,
-  ): Promise<void> {
-    const { batchTokens = BATCH_TOKENS, signal, onProgress } = options;
-    if (!Number.isInteger(batchTokens) || batchTokens < 1)
-      throw wrongCount('batchTokens', batchTokens);
-    signal?.throwIfAborted();
-    let done = 0;
-    for (let start = 0; start < total; start += WINDOW) {
-      const encoded = Array.from({ length: Math.min(WINDOW, total - start) }, (_, i) => {
-        const item = encode(start + i);
-        if (item.truncated) tally.count('truncated');
-        if (item.ids.length === 0) tally.count('noTokens');
-        return item;
-      });
-      const filled = encoded.map((_, i) => i).filter((i) => encoded[i]!.ids.length > 0);
-      done += encoded.length - filled.length;
-      const lengths = filled.map((i) => encoded[i]!.ids.length);
-      let broken = Number.POSITIVE_INFINITY;
-      for (const plan of planBatches(lengths, batchTokens)) {
-        const local = plan.map((j) => filled[j]!);
-        // After a non-finite result only batches with earlier texts matter: the error names the first one.
-        if (broken < Number.POSITIVE_INFINITY && local.every((i) => start + i > broken)) continue;
-        await breathe(signal);
-        const members = local.map((i) => start + i);
-        const sequences = local.map((i) => encoded[i]!);
-        const batch = this.pack(
-          sequences,
-          local.map(() => task),
-        );
-        try {
-          const values = noGrad(() =>
-            scope(() => {
-              const ctx = new ForwardContext(batch, { hooks: this.hooks });
-              return readOut(this.backbone.forward(ctx), batch, members, sequences);
-            }),
-          );
-          broken = Math.min(broken, firstBroken(values, members));
-        } finally {
-          disposeBatch(batch);
-        }
-        done += members.length;
-        onProgress?.(done, total);
-      }
-      if (broken < Number.POSITIVE_INFINITY) throw notFinite(nameOf(options, broken, 'text'));
-    }
-  }
 }
 
-function firstBroken(values: ArrayLike<number>, members: readonly number[]): number {
-  const width = values.length / members.length;
-  let first = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < values.length; i++) {
-    if (!Number.isFinite(values[i]!)) first = Math.min(first, members[Math.floor(i / width)]!);
-  }
-  return first;
-}
-
-function nameOf(options: RunOptions, i: number, kind: string): string {
-  return options.names?.[i] ?? `${kind} ${i + 1}`;
+function fill(task: Task, sequences: readonly unknown[]): Task[] {
+  return sequences.map(() => task);
 }
 
 function refuseEmptyQuery(text: string, name = 'query'): void {
   if (text.trim() !== '') return;
   const [got, expected] = ['an empty query', 'a query with text'];
   throw new InputError({ where: name, got, expected, remedy: 'fill in or remove the query' });
-}
-
-function wrongCount(where: string, value: number): InputError {
-  const expected = 'a whole number of at least 1';
-  return new InputError({ where, got: String(value), expected, remedy: 'correct the option' });
-}
-
-function notFinite(name: string): InputError {
-  return new InputError({
-    where: name,
-    got: 'a result that is not finite',
-    expected: 'finite numbers',
-    remedy: 'check the weights, or compute in f32',
-  });
-}
-
-const MESSAGES: Readonly<Record<CountedWarning['code'], (count: number) => string>> = {
-  truncated: (n) => `${n} ${n === 1 ? 'text was' : 'texts were'} longer than the limit and cut`,
-  emptyDocument: (n) => `${n} ${n === 1 ? 'document is' : 'documents are'} empty`,
-  noTokens: (n) => `${n} ${n === 1 ? 'text gives' : 'texts give'} no token; the result is zero`,
-  lengthClamped: () => `the maximum length was clamped to the model's positions`,
-};
-
-class Tally {
-  private readonly counts = new Map<CountedWarning['code'], { count: number; note: string }>();
-
-  count(code: CountedWarning['code'], note = ''): void {
-    const entry = this.counts.get(code);
-    if (entry) entry.count++;
-    else this.counts.set(code, { count: 1, note });
-  }
-
-  list(): CountedWarning[] {
-    return [...this.counts].map(([code, { count, note }]) => {
-      return { code, count, message: MESSAGES[code](count) + note };
-    });
-  }
 }

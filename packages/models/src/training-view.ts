@@ -1,6 +1,7 @@
 import type { ForwardContext, Linear, PackedBatch, Task, Tensor } from '@unimoer/core';
-import type { Model, TextTask } from './model';
+import type { Model } from './model';
 import { pool } from './pooling';
+import type { TextTask } from './run-options';
 import type { Encoded } from './tokenizer';
 import type { ComputeDType } from './weights';
 

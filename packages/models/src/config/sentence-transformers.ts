@@ -16,6 +16,7 @@ export interface SentenceTransformersConfig {
   prompts: Map<string, string>;
   defaultPrompt: string | null;
   maxSeqLength: number | null;
+  lowerCase: boolean;
 }
 
 const REDOWNLOAD = 'download the folder again';
@@ -56,6 +57,7 @@ export function readSentenceTransformers(folder: string): SentenceTransformersCo
     prompts,
     defaultPrompt,
     maxSeqLength: bert?.has('max_seq_length') ? bert.integer('max_seq_length') : null,
+    lowerCase: bert?.boolean('do_lower_case', false) ?? false,
   };
 }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { InputError } from '@unimoer/core';
 import type { Encoded, TextTokenizer } from '../tokenizer';
 
 /** The published Qwen3-Reranker prompt (arXiv 2506.05176 and its model card): prefix, body, suffix. */
@@ -44,9 +45,17 @@ export class RerankerPrompt {
   }
 
   encode(query: string, document: string, maxLength: number): Encoded {
+    if (maxLength <= this.added) {
+      throw new InputError({
+        where: 'maximum length',
+        got: String(maxLength),
+        expected: `more than the ${this.added} tokens of the reranker prompt`,
+        remedy: 'raise --max-length',
+      });
+    }
     const start = bodyStart(this.instruction, query);
     const body = this.tokenizer.encodePlain(`${start} ${document}`);
-    const kept = body.slice(0, Math.max(0, maxLength - this.added));
+    const kept = body.slice(0, maxLength - this.added);
     const ids = [...this.prefix, ...kept, ...this.suffix];
     const queryEnd = this.prefix.length + this.tokenizer.encodePlain(start).length;
     return {
