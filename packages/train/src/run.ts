@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { AdamW, InputError } from '@unimoer/core';
 import type { MoeLoraConfig } from '@unimoer/moe-lora';
-import { Checkpoints } from './checkpoint';
+import { Checkpoints, type RunState } from './checkpoint';
 import { ArmEvaluator } from './evaluate';
 import { collectExamples } from './examples';
 import { MetricsLog } from './metrics-log';
 import { ArmModel, type TaskParameter } from './model';
 import { RouterLosses } from './router-losses';
-import { StepRunner } from './step';
+import { StepRunner, type Trainables } from './step';
 import type { StepMetrics, TrainConfig, TrainDeps, TrainResult, TrainSummary } from './types';
 
 /**
@@ -39,13 +39,17 @@ export async function trainRun(config: TrainConfig, deps: TrainDeps): Promise<Tr
 
 type Trained = Pick<TrainResult, 'status' | 'summary'>;
 
+interface RunFiles {
+  checkpoints: Checkpoints;
+  log: MetricsLog;
+}
+
 function untrained(model: ArmModel, config: TrainConfig): Trained {
   const summary = summarize(config, model.parameters(), [], { tokens: 0, flops: 0 }, {});
   return { status: 'finished', summary: { ...summary, steps: 0 } };
 }
 
 async function loop(config: TrainConfig, deps: TrainDeps, model: ArmModel): Promise<Trained> {
-  const { outDir, signal, onProgress } = deps;
   const examples = collectExamples(deps.data, config.negativeRanks);
   const parameters = model.parameters();
   const optimizer = createOptimizer(config, parameters);
@@ -54,57 +58,59 @@ async function loop(config: TrainConfig, deps: TrainDeps, model: ArmModel): Prom
     model.adapter?.routedExperts ?? [],
     config.steps,
   );
-  const runner = new StepRunner(config, deps, model, examples, {
-    parameters,
-    optimizer,
-    routerLosses,
-  });
-  const files = outDir === undefined ? null : openFiles(outDir, config, deps);
-  const restored = deps.resume ? (files?.checkpoints.restore(parameters, optimizer) ?? null) : null;
+  const trainables = { parameters, optimizer, routerLosses };
+  const files = deps.outDir === undefined ? null : openFiles(deps.outDir, config, deps);
+  try {
+    const runner = new StepRunner(config, deps, model, examples, trainables);
+    const { status, curve, state } = await runSteps(config, deps, runner, trainables, files);
+    return { status, summary: summarize(config, parameters, curve, state, examples.skipped) };
+  } finally {
+    files?.log.close();
+    optimizer.dispose();
+  }
+}
+
+async function runSteps(
+  { steps, checkpointEvery }: TrainConfig,
+  { resume, signal, onProgress }: TrainDeps,
+  runner: StepRunner,
+  { parameters, optimizer, routerLosses }: Trainables,
+  files: RunFiles | null,
+): Promise<{ status: Trained['status']; curve: StepMetrics[]; state: RunState }> {
+  const restored = resume ? (files?.checkpoints.restore(parameters, optimizer) ?? null) : null;
   if (!restored) {
     files?.checkpoints.clear();
     runner.prepare();
   }
   const state = restored ?? { step: 0, tokens: 0, flops: 0, balance: {} };
   routerLosses.restore(state.balance);
-  const curve: StepMetrics[] = files?.log.rewind(state.step) ?? [];
+  const curve = files?.log.rewind(state.step) ?? [];
   const checkpoint = (): void => {
     if (!files) return;
-    const path = files.checkpoints.save(
-      { ...state, balance: routerLosses.state() },
-      parameters,
-      optimizer,
-    );
+    state.balance = routerLosses.state();
+    const path = files.checkpoints.save(state, parameters, optimizer);
     onProgress?.({ type: 'checkpoint', step: state.step, path });
   };
-  const { steps, checkpointEvery } = config;
   onProgress?.({ type: 'start', step: state.step, steps, resumed: restored !== null });
-  let status: Trained['status'] = 'finished';
-  try {
-    while (state.step < steps) {
-      if (signal?.aborted) {
-        checkpoint();
-        status = 'interrupted';
-        break;
-      }
-      const started = performance.now();
-      const { metrics, flops } = runner.step(state.step);
-      state.step += 1;
-      state.tokens += metrics.tokens;
-      state.flops += flops;
-      curve.push(metrics);
-      files?.log.append(metrics);
-      const seconds = (performance.now() - started) / 1000;
-      onProgress?.({ type: 'step', metrics, steps, seconds });
-      const due = checkpointEvery > 0 && state.step % checkpointEvery === 0;
-      if (due || state.step === steps) checkpoint();
-      await nextTick();
+  while (state.step < steps) {
+    if (signal?.aborted) {
+      checkpoint();
+      return { status: 'interrupted', curve, state };
     }
-  } finally {
-    files?.log.close();
-    optimizer.dispose();
+    const started = performance.now();
+    const { metrics, flops } = runner.step(state.step);
+    state.step += 1;
+    state.tokens += metrics.tokens;
+    state.flops += flops;
+    curve.push(metrics);
+    files?.log.append(metrics);
+    const seconds = (performance.now() - started) / 1000;
+    onProgress?.({ type: 'step', metrics, steps, seconds });
+    const due = checkpointEvery > 0 && state.step % checkpointEvery === 0;
+    if (due || state.step === steps) checkpoint();
+    await nextTick();
   }
-  return { status, summary: summarize(config, parameters, curve, state, examples.skipped) };
+  return { status: 'finished', curve, state };
 }
 
 function createOptimizer(
@@ -123,11 +129,7 @@ function createOptimizer(
   });
 }
 
-function openFiles(
-  outDir: string,
-  config: TrainConfig,
-  deps: TrainDeps,
-): { checkpoints: Checkpoints; log: MetricsLog } {
+function openFiles(outDir: string, config: TrainConfig, deps: TrainDeps): RunFiles {
   mkdirSync(outDir, { recursive: true });
   const { backbone, data } = deps;
   const identity = JSON.stringify({

@@ -25,7 +25,8 @@ import {
 import type { RouterLosses } from './router-losses';
 import type { StepMetrics, TrainConfig, TrainDeps } from './types';
 
-interface Trainables {
+/** What a step changes. */
+export interface Trainables {
   parameters: readonly TaskParameter[];
   optimizer: AdamW;
   routerLosses: RouterLosses;

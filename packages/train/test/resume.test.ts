@@ -9,6 +9,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { memory } from '@unimoer/core';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   type ArmName,
@@ -18,7 +19,7 @@ import {
   type TrainProgress,
   trainRun,
 } from '../src/index';
-import { tinyModel, toyConfig, toyData, toyDeps } from './toy';
+import { fastBackend, tinyModel, toyConfig, toyData, toyDeps } from './toy';
 
 const model = tinyModel();
 afterAll(() => model.dispose());
@@ -122,11 +123,13 @@ describe('resume', () => {
 
   it('refuses the checkpoint of another configuration', async () => {
     await finish(toyConfig('embedOnly', { steps: 3 }), { outDir: dir });
+    const { liveBytes } = memory(fastBackend());
     const other = trainRun(
       toyConfig('embedOnly', { steps: 3, seed: 5 }),
       toyDeps(model, { outDir: dir, resume: true }),
     );
     await expect(other).rejects.toThrow(/step-000003: got a checkpoint of another configuration/);
+    expect(memory(fastBackend()).liveBytes).toBe(liveBytes);
     expect(model.backbone.linears().every((linear) => linear.adapter === null)).toBe(true);
   });
 
