@@ -5,6 +5,7 @@ import {
   Bm25,
   evaluate,
   loadBeir,
+  loadCorpus,
   luceneLength,
   searchDense,
   tokenize,
@@ -33,17 +34,33 @@ describe('analysis', () => {
       '10kg',
       'O\u2019Neil',
     ]);
-    expect(tokenize('日本語 ひら カタカナ naïve e\u0301a')).toEqual([
+    expect(tokenize('日本語 ひら カタカナ aカ naïve e\u0301a')).toEqual([
       '日',
       '本',
       '語',
       'ひ',
       'ら',
       'カタカナ',
+      'a',
+      'カ',
       'naïve',
       'e\u0301a',
     ]);
     expect(tokenize(`${'x'.repeat(300)} _ -- `).map((t) => t.length)).toEqual([255, 45]);
+  });
+
+  it('gives the words of Intl.Segmenter, an implementation of UAX #29, on real text', async () => {
+    const segmenter = new Intl.Segmenter('en', { granularity: 'word' });
+    const { texts } = await loadCorpus(join(root, 'datasets/scifact'));
+    for (const text of texts.slice(0, 300)) {
+      const segments = [...segmenter.segment(text)].filter(({ isWordLike }) => isWordLike);
+      expect(tokenize(text)).toEqual(segments.map(({ segment }) => segment));
+    }
+  });
+
+  it.each(['a', '_', '\u0301', 'a.', '_a', 'カ'])('survives a line of millions of %j', (piece) => {
+    const words = tokenize(piece.repeat(4_000_000 / piece.length));
+    expect(words.every((word) => word.length <= 255)).toBe(true);
   });
 
   it('removes possessives and stop words, lowers and stems', () => {
