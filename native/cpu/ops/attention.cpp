@@ -37,11 +37,12 @@ struct Workspace {
 
 // Turns a tile of raw scores into weights and updates the running maximum and sum.
 template <class T>
-void online_softmax(const Workspace<T>& w, int64_t keys, int64_t queries, float log2_scale) {
+void online_softmax(const Workspace<T>& w, const Reach& reach, int64_t queries, float log2_scale) {
   constexpr bool kShort = sizeof(T) == 2;
   const Vf c = splat(log2_scale);
   for (int64_t q = 0; q < queries; q += kWidth) {
     const float* s = w.score + q;
+    const int64_t keys = reach.keys_for(q);
     Vf top0 = load(s), top1 = top0;
     int64_t r = 1;
     for (; r + 2 <= keys; r += 2) {
@@ -103,21 +104,25 @@ void run_unit(const Problem& p, const Buffers<T>& b, Unit unit, const Workspace<
     const int64_t keys = end - j < kKeys ? end - j : kKeys;
     const int64_t at = (first + j) * p.kv_stride() + kv_head * dim;
     const RowWords key = row_words(b.k + at, p.kv_stride(), keys, dim, w.key);
-    multiply<T, false, Into::overwrite>(
-        Tile{key.at, key.ld, w.query, kQueries, w.score, kQueries, words<T>(dim), nullptr}, keys,
-        padded / kWidth);
-    if (p.causal && j + keys > unit.first_query) {
-      mask_future(w.score, j, keys, unit.first_query, padded);
-    }
-    online_softmax<T>(w, keys, padded, p.scale * kLog2E);
+    const Reach reach(p.causal, j, keys, unit.first_query, queries);
+    reach.by_keys([&](int64_t r, int64_t rows, int64_t q) {
+      multiply<T, false, Into::overwrite>(
+          Tile{key.at + r * key.ld, key.ld, w.query + q, kQueries, w.score + r * kQueries + q, kQueries,
+               words<T>(dim), nullptr},
+          rows, (padded - q) / kWidth);
+    });
+    mask_future(w.score, reach);
+    online_softmax<T>(w, reach, padded, p.scale * kLog2E);
     pack_rows(b.v + at, p.kv_stride(), keys, dim, w.value, columns);
-    const Tile product{w.weights, kQueries, w.value,        columns,
-                       w.out,     columns,  words<T>(keys), w.rescale};
-    if (j == 0) {
-      multiply<T, true, Into::overwrite>(product, queries, columns / kWidth);
-    } else {
-      multiply<T, true, Into::scale_rows_and_add>(product, queries, columns / kWidth);
-    }
+    reach.by_queries([&](int64_t q, int64_t rows, int64_t depth) {
+      const Tile product{w.weights + q,           kQueries, w.value,         columns,
+                         w.out + q * columns,     columns,  words<T>(depth), w.rescale + q};
+      if (j == 0) {
+        multiply<T, true, Into::overwrite>(product, rows, columns / kWidth);
+      } else {
+        multiply<T, true, Into::scale_rows_and_add>(product, rows, columns / kWidth);
+      }
+    });
   }
   for (int64_t q = 0; q < queries; ++q) {
     const Vf inverse = splat(1.0f / w.sum[q]);

@@ -50,12 +50,14 @@ struct Workspace {
 
 // p = exp(score - lse) and p (dp - dot), for rows r and r + 1 of the tile at columns q.
 template <class T>
-void weights_and_slopes(const Workspace<T>& w, int64_t keys, int64_t queries, float log2_scale) {
+void weights_and_slopes(const Workspace<T>& w, const Reach& reach, int64_t queries,
+                        float log2_scale) {
   constexpr bool kShort = sizeof(T) == 2;
   constexpr int64_t kRow = kQueries / Word<T>::per;
   const Vf c = splat(log2_scale);
   for (int64_t q = 0; q < queries; q += kWidth) {
     const Vf lse = load(w.lse + q), dot = load(w.dot + q);
+    const int64_t keys = reach.keys_for(q);
     const auto weight = [&](int64_t r) UM_BODY {
       return vexp2<kShort>(fma(load(w.score + r * kQueries + q), c, vneg(lse)));
     };
@@ -129,32 +131,42 @@ void run_queries(const Span<T>& s, int64_t head, int64_t first_query) {
   const int64_t end = p.causal ? first_query + queries : s.length;
   for (int64_t j = 0; j < end; j += kKeys) {
     const int64_t keys = end - j < kKeys ? end - j : kKeys;
-    const uint32_t* key = s.key.at + j * s.key.ld;
-    const uint32_t* value = s.value.at + j * s.value.ld;
-    multiply<T, false, Into::overwrite>(
-        Tile{key, s.key.ld, w.query_t, kQueries, w.score, kQueries, words<T>(dim), nullptr}, keys,
-        padded / kWidth);
-    multiply<T, false, Into::overwrite>(
-        Tile{value, s.value.ld, w.grad_t, kQueries, w.dweights, kQueries, words<T>(dim), nullptr},
-        keys, padded / kWidth);
-    if (p.causal && j + keys > first_query) mask_future(w.score, j, keys, first_query, padded);
-    weights_and_slopes<T>(w, keys, padded, p.scale * kLog2E);
-    constexpr int64_t kRow = kQueries / Word<T>::per;
-    const int64_t depth = words<T>(queries);
-    multiply<T, false, Into::add>(
-        Tile{w.weights, kRow, w.grad_r, columns, w.dv + j * columns, columns, depth, nullptr}, keys,
-        vectors);
-    multiply<T, false, Into::add>(
-        Tile{w.slope, kRow, w.query_r, columns, w.dk + j * columns, columns, depth, nullptr}, keys,
-        vectors);
-    const Tile dq{w.slope_across, kQueries, w.key_r + j / Word<T>::per * columns,
-                  columns,        w.dq,     columns,
-                  words<T>(keys), nullptr};
-    if (j == 0) {
-      multiply<T, true, Into::overwrite>(dq, queries, vectors);
-    } else {
-      multiply<T, true, Into::add>(dq, queries, vectors);
-    }
+    const Reach reach(p.causal, j, keys, first_query, queries);
+    reach.by_keys([&](int64_t r, int64_t rows, int64_t q) {
+      const auto product = [&](const RowWords& a, const uint32_t* b, float* c) {
+        multiply<T, false, Into::overwrite>(
+            Tile{a.at + (j + r) * a.ld, a.ld, b + q, kQueries, c + r * kQueries + q, kQueries,
+                 words<T>(dim), nullptr},
+            rows, (padded - q) / kWidth);
+      };
+      product(s.key, w.query_t, w.score);
+      product(s.value, w.grad_t, w.dweights);
+    });
+    mask_future(w.score, reach);
+    weights_and_slopes<T>(w, reach, padded, p.scale * kLog2E);
+    reach.by_keys([&](int64_t r, int64_t rows, int64_t q) {
+      constexpr int64_t kRow = kQueries / Word<T>::per;
+      const int64_t skip = q / Word<T>::per, depth = words<T>(queries) - skip;
+      if (depth <= 0) return;
+      const auto product = [&](const uint32_t* a, const uint32_t* b, float* c) {
+        multiply<T, false, Into::add>(
+            Tile{a + r * kRow + skip, kRow, b + skip * columns, columns, c + (j + r) * columns,
+                 columns, depth, nullptr},
+            rows, vectors);
+      };
+      product(w.weights, w.grad_r, w.dv);
+      product(w.slope, w.query_r, w.dk);
+    });
+    reach.by_queries([&](int64_t q, int64_t rows, int64_t depth) {
+      const Tile dq{w.slope_across + q,  kQueries, w.key_r + j / Word<T>::per * columns,
+                    columns,             w.dq + q * columns, columns,
+                    words<T>(depth),     nullptr};
+      if (j == 0) {
+        multiply<T, true, Into::overwrite>(dq, rows, vectors);
+      } else {
+        multiply<T, true, Into::add>(dq, rows, vectors);
+      }
+    });
   }
   write_rows(w.dq, columns, p.scale, s.b.dq + at, ld, queries, dim);
 }

@@ -118,12 +118,44 @@ UM_INLINE void put_words(uint32_t* to, int64_t lane, Vf v) {
   store(reinterpret_cast<typename Word<T>::type*>(to) + lane, v);
 }
 
-// Hides from each query the keys after it in a tile score[key][query].
-UM_INLINE void mask_future(float* score, int64_t first_key, int64_t keys, int64_t first_query,
-                           int64_t columns) {
-  for (int64_t r = 0; r < keys; ++r) {
-    const int64_t hidden = first_key + r - first_query;
-    for (int64_t q = 0; q < hidden && q < columns; ++q) score[r * kQueries + q] = -__builtin_inff();
+// Which pairs of a tile [key][query] attend: with row and column counted inside the tile, key row
+// sees query column when row <= ahead + column. Everything is cut into steps of kStep, so that a
+// product skips what lies above the diagonal; `ahead` is a multiple of kStep.
+constexpr int64_t kStep = 16;
+struct Reach {
+  int64_t keys, queries, ahead;
+  Reach(bool causal, int64_t first_key, int64_t key_count, int64_t first_query, int64_t query_count)
+      : keys(key_count), queries(query_count), ahead(causal ? first_query - first_key : key_count) {}
+  // Keys that any query in the step of column q sees.
+  int64_t keys_for(int64_t q) const {
+    const int64_t n = ahead + q / kStep * kStep + kStep;
+    return n < keys ? n : keys;
+  }
+  // f(row, rows, column): those rows see columns from `column` on.
+  template <class F>
+  UM_INLINE void by_keys(const F& f) const {
+    const int64_t full = keys_for(0);
+    f(0, full, 0);
+    for (int64_t r = full; r < keys; r += kStep) f(r, keys - r < kStep ? keys - r : kStep, r - ahead);
+  }
+  // f(column, columns, rows): those columns see that many rows.
+  template <class F>
+  UM_INLINE void by_queries(const F& f) const {
+    int64_t q = 0;
+    for (; q < queries && keys_for(q) < keys; q += kStep) {
+      f(q, queries - q < kStep ? queries - q : kStep, keys_for(q));
+    }
+    if (q < queries) f(q, queries - q, keys);
+  }
+};
+
+// Hides the keys after each query inside the steps on the diagonal.
+UM_INLINE void mask_future(float* score, const Reach& reach) {
+  for (int64_t r = reach.ahead; r < reach.keys; ++r) {
+    const int64_t hidden = r - reach.ahead;
+    for (int64_t q = hidden / kStep * kStep; q < hidden; ++q) {
+      score[r * kQueries + q] = -__builtin_inff();
+    }
   }
 }
 
