@@ -4,13 +4,13 @@ import { disposeBatch, ForwardContext, noGrad, readSafetensors, scope } from '@u
 import { loadModel, type Model } from '@unimoer/models';
 import {
   type EncodedText,
-  MemoryFeatureStore,
   type TrainableBackbone,
   type TrainTokenizer,
   trainingModel,
 } from '@unimoer/train';
 import type { LoadedBackbone } from './cell.js';
 import type { MeasureLength } from './estimate.js';
+import { RecentFeatureStore } from './feature-store.js';
 
 /** What is known of a backbone without its weights in memory. */
 export interface BackboneFacts {
@@ -115,7 +115,7 @@ export function loadBackbone(name: string, from: string, dtype: 'f32' | 'bf16'):
   return {
     backbone: trainingModel(model).backbone,
     tokenizer,
-    cache: new MemoryFeatureStore(),
+    cache: new RecentFeatureStore(),
     takeWarnings: () => tokenizer.takeWarnings(),
   };
 }
