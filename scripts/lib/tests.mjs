@@ -82,6 +82,11 @@ export async function runTests(native) {
   await check('format', [biome, 'format', '.']);
   await check('lint', [biome, 'lint', '.']);
   await check('types', [turbo, 'run', 'typecheck', '--output-logs=errors-only']);
+  await check('types of the examples', [
+    join(root, 'node_modules/typescript7/bin/tsc'),
+    '-p',
+    'tsconfig.examples.json',
+  ]);
   await nativeTests(native);
   for (const folder of packageFolders()) {
     if (hasTests(join(folder, 'test')) || hasTests(join(folder, 'src'))) {
