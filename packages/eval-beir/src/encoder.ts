@@ -4,8 +4,11 @@ export type TextRole = 'query' | 'document';
 /** An embedder, as dense retrieval needs it. Any model that implements this can be searched with. */
 export interface Encoder {
   readonly dim: number;
-  /** One vector a text, row-major `[texts.length, dim]`. */
-  encode(texts: readonly string[], role: TextRole): Float32Array | Promise<Float32Array>;
+  /** One vector a text, row-major `[texts.length, dim]`; `ids` name the texts in messages. */
+  encode(
+    texts: readonly string[],
+    about: { role: TextRole; ids: readonly string[] },
+  ): Float32Array | Promise<Float32Array>;
 }
 
 /** A query with one candidate document. */

@@ -13,6 +13,7 @@ export { type Analyzer, analyzeEnglish, LUCENE_STOP_WORDS } from './bm25/analyze
 export { Bm25, Bm25Builder, type Bm25Options } from './bm25/bm25.js';
 export { luceneLength } from './bm25/length.js';
 export { tokenize } from './bm25/tokenize.js';
+export { type RetrieveOptions, retrieve } from './dense/retrieve.js';
 export { DenseSearch, searchDense, type VectorTable } from './dense/search.js';
 export { TopK } from './trec/top-k.js';
 export type { Encoder, PairScorer, TextPair, TextRole } from './encoder.js';

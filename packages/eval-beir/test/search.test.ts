@@ -7,6 +7,7 @@ import {
   loadBeir,
   loadCorpus,
   luceneLength,
+  retrieve,
   searchDense,
   tokenize,
   trecOrder,
@@ -155,6 +156,36 @@ describe('dense search', () => {
         });
       }
     }
+  });
+
+  it('retrieve gives the same with any encoder and block size', async () => {
+    const table = new Map(
+      [...queries.ids.entries()].map(([i, id]) => [id, [queries.vectors, i] as const]),
+    );
+    ids.forEach((id, i) => {
+      table.set(id, [vectors, i]);
+    });
+    const roles: string[] = [];
+    const encoder = {
+      dim,
+      encode(texts: readonly string[], about: { role: string; ids: readonly string[] }) {
+        roles.push(about.role);
+        const rows = about.ids.map((id) => {
+          const [from, row] = table.get(id)!;
+          return [...from.subarray(row * dim, (row + 1) * dim)];
+        });
+        expect(texts).toEqual(about.ids.map((id) => `text of ${id}`));
+        return Float32Array.from(rows.flat());
+      },
+    };
+    const text = (id: string) => `text of ${id}`;
+    const collection = {
+      queries: new Map(queries.ids.map((id) => [id, text(id)])),
+      corpus: { ids, texts: ids.map(text), index: new Map(), empty: 0 },
+    };
+    const run = await retrieve(encoder, collection, { top: 7, blockSize: 20 });
+    expect(run).toEqual(searchDense(queries, { ids, vectors }, { dim, top: 7 }));
+    expect(roles).toEqual(['query', 'document', 'document', 'document']);
   });
 
   it('refuses scores that are not finite and sizes that do not fit', () => {
