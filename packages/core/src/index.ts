@@ -25,7 +25,7 @@ export {
   ShapeError,
   UnimoerError,
 } from './errors';
-export { atomicWrite } from './io/atomic-write';
+export { atomicWrite, fileError } from './io/atomic-write';
 export { openCheckpoint } from './io/checkpoint';
 export {
   readSafetensors,
