@@ -11,6 +11,7 @@ import {
   writeSafetensors,
 } from '@unimoer/core';
 import { parameterEntries, readParameters } from '@unimoer/moe-lora';
+import { onDisk } from './on-disk';
 import type { BalanceWindow } from './router-losses';
 
 const FORMAT = 1;
@@ -39,16 +40,25 @@ export class Checkpoints {
   /** Writes a checkpoint and removes older ones. Returns its path. */
   save(state: RunState, parameters: readonly Parameter[], optimizer: AdamW): string {
     const name = `step-${String(state.step).padStart(6, '0')}`;
+    return onDisk(join(this.dir, name), () => this.write(name, state, parameters, optimizer));
+  }
+
+  private write(
+    name: string,
+    state: RunState,
+    parameters: readonly Parameter[],
+    optimizer: AdamW,
+  ): string {
     const temporary = join(this.dir, `.${name}.tmp-${process.pid}`);
-    rmSync(temporary, { recursive: true, force: true });
-    mkdirSync(temporary, { recursive: true });
+    const final = join(this.dir, name);
     try {
+      rmSync(temporary, { recursive: true, force: true });
+      mkdirSync(temporary, { recursive: true });
       writeSafetensors(join(temporary, 'parameters.safetensors'), parameterEntries(parameters));
       const { numbers, tensors } = split(optimizer.stateDict());
       writeSafetensors(join(temporary, 'optimizer.safetensors'), parameterEntries(tensors));
       const document = { format: FORMAT, identity: this.identity, optimizer: numbers, ...state };
       atomicWrite(join(temporary, 'state.json'), JSON.stringify(document));
-      const final = join(this.dir, name);
       rmSync(final, { recursive: true, force: true });
       renameSync(temporary, final);
       this.removeExcept(name);

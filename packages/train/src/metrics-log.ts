@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
 import { FormatError } from '@unimoer/core';
+import { onDisk } from './on-disk';
 import type { StepMetrics } from './types';
 
 /** `metrics.jsonl`: one line a step, appended; a resumed run drops the lines after its checkpoint. */
@@ -10,7 +11,24 @@ export class MetricsLog {
 
   /** Keeps the lines of steps below `step`, drops the rest, and returns what it kept. */
   rewind(step: number): StepMetrics[] {
+    return onDisk(this.path, () => this.cutAndOpen(step));
+  }
+
+  append(metrics: StepMetrics): void {
+    onDisk(this.path, () => writeSync(this.descriptor!, `${JSON.stringify(metrics)}\n`));
+  }
+
+  close(): void {
+    if (this.descriptor !== null) closeSync(this.descriptor);
+    this.descriptor = null;
+  }
+
+  private cutAndOpen(step: number): StepMetrics[] {
     this.close();
+    if (step === 0) {
+      this.descriptor = openSync(this.path, 'w');
+      return [];
+    }
     const kept: StepMetrics[] = [];
     let bytes = 0;
     if (existsSync(this.path)) {
@@ -29,15 +47,6 @@ export class MetricsLog {
     }
     this.descriptor = openSync(this.path, 'a');
     return kept;
-  }
-
-  append(metrics: StepMetrics): void {
-    writeSync(this.descriptor!, `${JSON.stringify(metrics)}\n`);
-  }
-
-  close(): void {
-    if (this.descriptor !== null) closeSync(this.descriptor);
-    this.descriptor = null;
   }
 
   private parse(line: string, step: number): StepMetrics {

@@ -9,6 +9,7 @@ import { ArmEvaluator } from './evaluate';
 import { collectExamples } from './examples';
 import { MetricsLog } from './metrics-log';
 import { ArmModel, type TaskParameter } from './model';
+import { onDisk } from './on-disk';
 import { RouterLosses } from './router-losses';
 import { StepRunner, type Trainables } from './step';
 import type { StepMetrics, TrainConfig, TrainDeps, TrainResult, TrainSummary } from './types';
@@ -130,7 +131,7 @@ function createOptimizer(
 }
 
 function openFiles(outDir: string, config: TrainConfig, deps: TrainDeps): RunFiles {
-  mkdirSync(outDir, { recursive: true });
+  onDisk(outDir, () => mkdirSync(outDir, { recursive: true }));
   const { backbone, data } = deps;
   const identity = JSON.stringify({
     config: { ...config, checkpointEvery: undefined },

@@ -4,7 +4,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -152,6 +154,28 @@ describe('resume', () => {
       trainRun(config, toyDeps(model, { outDir: dir, resume: true })),
     ).rejects.toMatchObject({ code: 'FORMAT', file: state });
     rmSync(join(dir, 'metrics.jsonl'));
+  });
+});
+
+describe.skipIf(!existsSync('/dev/full'))('a full disk', () => {
+  it('is a typed error while logging; the backbone is bare again', async () => {
+    symlinkSync('/dev/full', join(dir, 'metrics.jsonl'));
+    const run = trainRun(toyConfig('embedOnly', { steps: 2 }), toyDeps(model, { outDir: dir }));
+    await expect(run).rejects.toMatchObject({ code: 'FILE', got: 'a full disk' });
+    expect(model.backbone.linears().every((linear) => linear.adapter === null)).toBe(true);
+  });
+
+  it('or a file in the way of checkpoints leaves the older checkpoint', async () => {
+    const config = toyConfig('embedOnly', { steps: 4, checkpointEvery: 2 });
+    const onProgress = (event: TrainProgress): void => {
+      if (event.type === 'checkpoint') {
+        renameSync(join(dir, 'checkpoints'), join(dir, 'kept'));
+        writeFileSync(join(dir, 'checkpoints'), 'in the way');
+      }
+    };
+    const run = trainRun(config, toyDeps(model, { outDir: dir, onProgress }));
+    await expect(run).rejects.toMatchObject({ code: 'FILE' });
+    expect(readdirSync(join(dir, 'kept'))).toEqual(['step-000002']);
   });
 });
 
