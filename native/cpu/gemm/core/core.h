@@ -78,8 +78,10 @@ struct Tile {
   int64_t steps;       // words of B per lane
   const float* init;   // start value, null for zero
   int64_t init_stride; // 0: one row for all
-  float* out;
-  int64_t out_stride;
+  void* out;           // f32, or bf16 if half
+  int64_t out_stride;  // elements
+  bool half;
+  const uint32_t* next;  // read ahead from here, one cache line per step
 };
 using TileFn = void (*)(const Tile&);
 // vectors: 1 for a narrow panel, 2 for a full one; 1 <= rows <= kTileRows.

@@ -97,7 +97,7 @@ void tall_columns(TallJob& job, int64_t group, uint32_t* panels, float* sums) {
         float* out = sums + i * stride + p * kPanel;
         const uint32_t* a = job.p + (i * job.words + w * rows) * per_word_a;
         tile_kernel(job.compute, rows, vectors)(
-            Tile{a, panels + p * kPanel * steps, steps, w ? out : nullptr, stride, out, stride});
+            Tile{a, panels + p * kPanel * steps, steps, w ? out : nullptr, stride, out, stride, false, a});
       }
     }
   }
@@ -120,41 +120,44 @@ void tall_chunk(void* context, int64_t begin, int64_t end, int) {
 void multiply_block(Compute c, const uint32_t* staged, int64_t a_words, int64_t row, int64_t rows, const Panels& b,
                     int64_t first, int64_t last, const Output& out, const Addend* addend) {
   alignas(64) float acc[kTileRows * kPanel];
-  const bool plain = out.dtype == kF32 && out.alpha == 1.0f && (out.beta == 0.0f || (out.beta == 1.0f && !out.bias));
+  const bool half = out.dtype == kBF16;
+  const bool plain = out.alpha == 1.0f && (out.beta == 0.0f || (out.beta == 1.0f && !out.bias && !half));
   for (int64_t p = first; p < last; ++p) {
     const int64_t column = p * kPanel, columns = smaller(kPanel, b.n - column);
     const int vectors = columns <= kLanes ? 1 : 2;
-    const bool whole = columns == vectors * kLanes;
+    const bool direct = plain && columns == vectors * kLanes;
     const float* bias = out.bias ? out.bias + column : nullptr;
     const uint32_t* panel = b.data + p * kPanel * b.words;
     for (int64_t i = 0; i < rows; i += kTileRows) {
       const int height = static_cast<int>(smaller(kTileRows, rows - i));
       const int64_t offset = (row + i) * out.stride + column;
-      Tile tile{staged + i * a_words, panel, b.words, nullptr, 0, acc, kPanel};
-      const bool direct = plain && whole;
-      float* c_tile = direct ? static_cast<float*>(out.data) + offset : acc;
-      const int64_t c_stride = direct ? out.stride : kPanel;
+      void* place = static_cast<char*>(out.data) + offset * (half ? 2 : 4);
+      // While a panel is used tile by tile, the first tiles fetch the next one.
+      const uint32_t* next = panel + kPanel * b.words + i / kTileRows * 16 * b.words;
+      Tile tile{staged + i * a_words, panel, b.words, nullptr, 0, acc, kPanel, false, next};
       if (direct && out.beta == 1.0f) {
-        tile.init = c_tile;
-        tile.init_stride = c_stride;
+        tile.init = static_cast<const float*>(place);
+        tile.init_stride = out.stride;
       } else if (direct && bias) {
         tile.init = bias;
       }
-      if (!addend) {
-        tile.out = c_tile;
-        tile.out_stride = c_stride;
-      }
-      tile_kernel(c, height, vectors)(tile);
       if (addend) {
+        tile_kernel(c, height, vectors)(tile);
         const int64_t w = addend->b->words, wa = w * (addend->compute == Compute::wide ? 2 : 1);
-        tile_kernel(addend->compute, height, vectors)(Tile{addend->a + i * wa, addend->b->data + p * kPanel * w, w,
-                                                           acc, kPanel, c_tile, c_stride});
+        const uint32_t* up = addend->b->data + p * kPanel * w;
+        tile = Tile{addend->a + i * wa, up, w, acc, kPanel, acc, kPanel, false, up + kPanel * w};
       }
+      if (direct) {
+        tile.out = place;
+        tile.out_stride = out.stride;
+        tile.half = half;
+      }
+      tile_kernel(addend ? addend->compute : c, height, vectors)(tile);
       if (direct) continue;
-      if (out.dtype == kF32)
-        finish_rows(acc, height, columns, static_cast<float*>(out.data) + offset, out, bias);
+      if (half)
+        finish_rows(acc, height, columns, static_cast<bf16*>(place), out, bias);
       else
-        finish_rows(acc, height, columns, static_cast<bf16*>(out.data) + offset, out, bias);
+        finish_rows(acc, height, columns, static_cast<float*>(place), out, bias);
     }
   }
 }

@@ -23,6 +23,7 @@ void tile(const Tile& t) {
   }
   const uint32_t* a = t.a;
   const uint32_t* b = t.b;
+  const uint32_t* next = t.next;
   for (int64_t s = t.steps; s > 0; --s) {
     if constexpr (kCompute == Compute::floats) {
       Vf y[kVectors];
@@ -72,11 +73,22 @@ void tile(const Tile& t) {
       a += 2 * kRows;
     }
     b += kWidthWords;
+    __builtin_prefetch(next, 0, 2);
+    next += 16;
   }
+  if (t.half) {
+    auto* out = static_cast<bf16*>(t.out);
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i)
+    for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) store(t.out + i * t.out_stride + j * kLanes, acc[i][j]);
+      for (int j = 0; j < kVectors; ++j) store(out + i * t.out_stride + j * kLanes, acc[i][j]);
+  } else {
+    auto* out = static_cast<float*>(t.out);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) store(out + i * t.out_stride + j * kLanes, acc[i][j]);
+  }
 }
 
 template <Compute kCompute, int kRows>
