@@ -59,7 +59,7 @@ UM_FUNCTION(Sqrt, vsqrt(x))
 UM_FUNCTION(Square, x* x)
 UM_FUNCTION(Abs, vabs(x))
 UM_FUNCTION(Tanh, vtanh(x))
-UM_FUNCTION(Sigmoid, vsigmoid(x))
+UM_FUNCTION(Sigmoid, vsigmoid<Short>(x))
 UM_FUNCTION(Relu, vmax(vzero(), x))
 UM_FUNCTION(Softplus, vmax(vzero(), x) + vlog1p(vexp(vneg(vabs(x)))))
 #undef UM_FUNCTION
@@ -67,11 +67,11 @@ UM_FUNCTION(Softplus, vmax(vzero(), x) + vlog1p(vexp(vneg(vabs(x)))))
 struct Silu {
   template <bool Short>
   UM_INLINE static Vf of(Vf x) {
-    return x / (splat(1.0f) + vexp(vneg(x)));
+    return x * vsigmoid<Short>(x);
   }
   template <bool Short>
   UM_INLINE static Vf slope(Vf x) {
-    const Vf s = vsigmoid(x);
+    const Vf s = vsigmoid<Short>(x);
     return s * fma(x, splat(1.0f) - s, splat(1.0f));
   }
 };
@@ -93,14 +93,14 @@ struct GeluTanh {
   template <bool Short>
   UM_INLINE static Vf of(Vf x) {
     const Vf u = x * fma(x * x, splat(kTwoRoot * 0.044715f), splat(kTwoRoot));
-    return x / (splat(1.0f) + vexp(vneg(u)));
+    return x * vsigmoid<Short>(u);
   }
   template <bool Short>
   UM_INLINE static Vf slope(Vf x) {
     // Beyond 10 the slope is 0 or 1 and x^3 could overflow against a vanishing factor.
     const Vf z = vmin(splat(10.0f), vmax(splat(-10.0f), x));
     const Vf z2 = z * z;
-    const Vf s = vsigmoid(z * fma(z2, splat(kTwoRoot * 0.044715f), splat(kTwoRoot)));
+    const Vf s = vsigmoid<Short>(z * fma(z2, splat(kTwoRoot * 0.044715f), splat(kTwoRoot)));
     const Vf du = fma(z2, splat(3.0f * kTwoRoot * 0.044715f), splat(kTwoRoot));
     return s * fma(z * (splat(1.0f) - s), du, splat(1.0f));
   }
@@ -140,7 +140,7 @@ Status swiglu_grad(const KernelArgs& a) {
     parallel(n, kUnaryGrain, [=](int64_t begin, int64_t end) {
       each_vector(begin, end, [=](int64_t i, int k) UM_BODY {
         const Vf d = get(dy + i, k), x = get(g + i, k), w = get(u + i, k);
-        const Vf s = vsigmoid(x);
+        const Vf s = vsigmoid<sizeof(T) == 2>(x);
         const Vf silu = x * s;
         put(dg + i, d * w * fma(silu, splat(1.0f) - s, s), k);
         put(du + i, d * silu, k);

@@ -93,6 +93,24 @@ UM_INLINE Vi pack_pair(Vf a, Vf b) {
   return (Vi)_mm256_or_si256(round_bf16(a), _mm256_slli_epi32(round_bf16(b), 16));
 }
 
+UM_INLINE void multiply_wide(Vi x, uint32_t m, Vi* low, Vi* high) {
+  const __m256i k = _mm256_set1_epi32(static_cast<int>(m));
+  const __m256i even = _mm256_mul_epu32((__m256i)x, k);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64((__m256i)x, 32), k);
+  *low = (Vi)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+  *high = (Vi)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+}
+UM_INLINE void interleave4(const Vi (&x)[4], Vi (&y)[4]) {
+  const __m256i a = _mm256_unpacklo_epi32((__m256i)x[0], (__m256i)x[1]);
+  const __m256i b = _mm256_unpackhi_epi32((__m256i)x[0], (__m256i)x[1]);
+  const __m256i c = _mm256_unpacklo_epi32((__m256i)x[2], (__m256i)x[3]);
+  const __m256i d = _mm256_unpackhi_epi32((__m256i)x[2], (__m256i)x[3]);
+  y[0] = (Vi)_mm256_unpacklo_epi64(a, c);
+  y[1] = (Vi)_mm256_unpackhi_epi64(a, c);
+  y[2] = (Vi)_mm256_unpacklo_epi64(b, d);
+  y[3] = (Vi)_mm256_unpackhi_epi64(b, d);
+}
+
 UM_INLINE void transpose_words(const uint32_t* x, int64_t ldx, uint32_t* y, int64_t ldy) {
   __m256 r[8], t[8];
   for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(reinterpret_cast<const float*>(x + i * ldx));

@@ -86,6 +86,26 @@ UM_INLINE Vf dot_pair(Vi a, Vi b, Vf c) {
 }
 #endif
 
+// The 64-bit products of each lane with m, split into their halves.
+UM_INLINE void multiply_wide(Vi x, uint32_t m, Vi* low, Vi* high) {
+  const __m512i k = _mm512_set1_epi32(static_cast<int>(m));
+  const __m512i even = _mm512_mul_epu32((__m512i)x, k);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64((__m512i)x, 32), k);
+  *low = (Vi)_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
+  *high = (Vi)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+}
+// Lane 4 g + j of the four inputs becomes the four lanes of group g of output j.
+UM_INLINE void interleave4(const Vi (&x)[4], Vi (&y)[4]) {
+  const __m512i a = _mm512_unpacklo_epi32((__m512i)x[0], (__m512i)x[1]);
+  const __m512i b = _mm512_unpackhi_epi32((__m512i)x[0], (__m512i)x[1]);
+  const __m512i c = _mm512_unpacklo_epi32((__m512i)x[2], (__m512i)x[3]);
+  const __m512i d = _mm512_unpackhi_epi32((__m512i)x[2], (__m512i)x[3]);
+  y[0] = (Vi)_mm512_unpacklo_epi64(a, c);
+  y[1] = (Vi)_mm512_unpackhi_epi64(a, c);
+  y[2] = (Vi)_mm512_unpacklo_epi64(b, d);
+  y[3] = (Vi)_mm512_unpackhi_epi64(b, d);
+}
+
 UM_INLINE void transpose_words(const uint32_t* x, int64_t ldx, uint32_t* y, int64_t ldy) {
   __m512i r[16], t[16];
   for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(x + i * ldx);

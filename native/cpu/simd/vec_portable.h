@@ -92,6 +92,18 @@ UM_INLINE Vi pack_pair(Vf a, Vf b) {
   }
   return r;
 }
+UM_INLINE void multiply_wide(Vi x, uint32_t m, Vi* low, Vi* high) {
+  for (int i = 0; i < 4; ++i) {
+    const uint64_t p = static_cast<uint64_t>(static_cast<uint32_t>(x[i])) * m;
+    (*low)[i] = static_cast<int32_t>(static_cast<uint32_t>(p));
+    (*high)[i] = static_cast<int32_t>(static_cast<uint32_t>(p >> 32));
+  }
+}
+UM_INLINE void interleave4(const Vi (&x)[4], Vi (&y)[4]) {
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) y[i][j] = x[j][i];
+  }
+}
 UM_INLINE void transpose_words(const uint32_t* x, int64_t ldx, uint32_t* y, int64_t ldy) {
   for (int i = 0; i < 4; ++i) {
     for (int j = 0; j < 4; ++j) __builtin_memcpy(y + j * ldy + i, x + i * ldx + j, 4);
