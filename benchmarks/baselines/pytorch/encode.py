@@ -1,0 +1,51 @@
+"""Encodes texts with sentence-transformers, in f32 or bf16.
+
+usage: encode.py SPEC.json f32|bf16     SPEC.json: {"model", "weights", "texts", "maxLength", "batchSize"}
+"""
+
+import json
+import sys
+
+import torch
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import Normalize, Pooling, Transformer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+import tempfile
+
+from protocol import serve
+
+spec = json.load(open(sys.argv[1]))
+dtype = sys.argv[2]
+torch.set_num_threads(2)
+
+config = AutoConfig.from_pretrained(spec["model"])
+body = AutoModel.from_config(config)
+state = {k: v.float() for k, v in load_file(spec["weights"]).items()}
+body.load_state_dict(state, strict=False)
+with tempfile.TemporaryDirectory() as folder:
+    body.save_pretrained(folder)
+    from transformers import PreTrainedTokenizerFast
+
+    PreTrainedTokenizerFast(
+        tokenizer_file=spec["model"] + "/tokenizer.json",
+        pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]", mask_token="[MASK]",
+        model_max_length=512,
+    ).save_pretrained(folder)
+    transformer = Transformer(folder, max_seq_length=spec["maxLength"])
+model = SentenceTransformer(modules=[transformer, Pooling(config.hidden_size, "mean"), Normalize()], device="cpu")
+if dtype == "bf16":
+    model = model.to(torch.bfloat16)
+model.eval()
+
+
+def encode():
+    return model.encode(spec["texts"], batch_size=spec["batchSize"], show_progress_bar=False, convert_to_tensor=True).float()
+
+
+def check():
+    vectors = encode()
+    return {"cosine01": float(vectors[0] @ vectors[1]), "cosine12": float(vectors[1] @ vectors[2])}
+
+
+serve(encode, check)
