@@ -154,6 +154,7 @@ function compileJobs(sources, folder, headers) {
     '-DNDEBUG',
     '-fPIC',
     '-pthread',
+    ...(process.arch === 'x64' ? ['-DUNIMOER_X86'] : []),
     ...['include', '.'].map((part) => `-I${join(native, part)}`),
     `-I${include}`,
   ];

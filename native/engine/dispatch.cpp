@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <mutex>
 
-#if defined(__x86_64__)
+#if defined(UNIMOER_X86)
 #define UNIMOER_ISAS(X) X(avx512bf16) X(avx512) X(avx2) X(portable)
 #else
 #define UNIMOER_ISAS(X) X(portable)
@@ -24,7 +24,7 @@ UNIMOER_ISAS(UNIMOER_DECLARE_ISA)
 namespace {
 
 bool supported(const std::string& name) {
-#if defined(__x86_64__)
+#if defined(UNIMOER_X86)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
