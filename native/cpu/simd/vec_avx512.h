@@ -70,13 +70,15 @@ UM_INLINE float reduce_max(Vf a) { return _mm512_reduce_max_ps(a); }
 // 32-bit words whose low half is bf16(a) and high half bf16(b).
 UM_INLINE Vi pack_pair(Vf a, Vf b) {
 #if defined(__AVX512BF16__)
-  const __m512i lo = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(a));
-  const __m512i hi = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(b));
+  const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
+                                         23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return (Vi)_mm512_permutexvar_epi16(order, halves);
 #else
   const __m512i lo = _mm512_cvtepu16_epi32(narrow(a));
   const __m512i hi = _mm512_cvtepu16_epi32(narrow(b));
-#endif
   return (Vi)_mm512_or_si512(lo, _mm512_slli_epi32(hi, 16));
+#endif
 }
 
 #if defined(__AVX512BF16__)
