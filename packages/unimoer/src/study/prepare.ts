@@ -166,7 +166,7 @@ function poolOf(split: BeirSplit, qrels: Qrels, run: Run, depth: number | 'all')
   return split.corpus.ids.flatMap((id, i) => (chosen.has(id) ? [i] : []));
 }
 
-/** The head of BM25's ranking, which the reranking endpoint orders anew; null for a query without one. */
+/** The head of BM25's ranking, which the reranking endpoint orders anew; empty where BM25 finds nothing. */
 export function candidates(data: PreparedDataset, query: string, top: number): string[] {
   return (data.testRun.get(query) ?? []).slice(0, top).map(({ id }) => id);
 }
