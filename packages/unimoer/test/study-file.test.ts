@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { studyArms } from '../src/study/arms.js';
 import { canonicalJson, hashOf } from '../src/study/canonical.js';
@@ -93,6 +94,44 @@ describe('study files', () => {
   it('rule 11: relative paths start at the YAML file', () => {
     const file = study();
     expect(loadStudy(file).datasetPaths.toy).toBe(join(file, '../data'));
+  });
+});
+
+describe('the studies of this repository', () => {
+  const studies = fileURLToPath(new URL('../../../studies', import.meta.url));
+
+  it('quick has every arm at three seeds, and its cuts spare arms and seeds', () => {
+    const { config, profile, cuts } = loadStudy(join(studies, 'quick.yaml'));
+    expect(profile).toBe('quick');
+    expect(config.seeds).toHaveLength(3);
+    const arms = studyArms(config, 'quick.yaml');
+    expect(arms.map(({ info }) => info.role)).toEqual([
+      'zeroShot',
+      'dedicated',
+      'dedicated',
+      'joint',
+      'jointRankMatched',
+      'hardSwitch',
+      'moe',
+      'control',
+    ]);
+    expect(arms.find(({ info }) => info.arm === 'hardSwitch')!.composedOf).not.toBeNull();
+    for (const { what, reason } of cuts) {
+      expect(what).toMatch(/^(adapter\.layers|training\.steps|evaluation\.)/);
+      expect(reason).not.toBe('');
+    }
+  });
+
+  it('full has five seeds, every layer and whole corpora', () => {
+    for (const { config } of [
+      loadStudy(join(studies, 'full.yaml')),
+      loadStudy(join(studies, 'quick.yaml'), 'full'),
+    ]) {
+      expect(config.adapter.layers).toBe('all');
+      expect(config.evaluation.embedding.pool).toBe('all');
+      expect(config.evaluation.reranking.top).toBe(100);
+    }
+    expect(loadStudy(join(studies, 'full.yaml')).config.seeds).toHaveLength(5);
   });
 });
 
