@@ -1,10 +1,18 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { InputError } from '@unimoer/eval-beir';
+import { afterAll } from 'vitest';
 
 /** The repository's root. */
-export const root = new URL('../../..', import.meta.url).pathname;
+export const root = fileURLToPath(new URL('../../..', import.meta.url));
+
+const folders: string[] = [];
+
+afterAll(() => {
+  for (const path of folders.splice(0)) rmSync(path, { recursive: true, force: true });
+});
 
 export function fixture<T>(name: string): T {
   return JSON.parse(readFileSync(join(root, 'fixtures', name), 'utf8')) as T;
@@ -13,6 +21,7 @@ export function fixture<T>(name: string): T {
 /** A new temporary folder with the given files; returns its path. */
 export function folder(files: Record<string, string | Uint8Array> = {}): string {
   const path = mkdtempSync(join(tmpdir(), 'eval-beir-'));
+  folders.push(path);
   for (const [name, content] of Object.entries(files)) writeFileSync(join(path, name), content);
   return path;
 }
