@@ -1,9 +1,10 @@
 import {
   add,
-  cast,
   InputError,
+  l2Normalize,
   type PackedBatch,
   Philox,
+  scale,
   segmentMean,
   softmax,
   type Task,
@@ -88,13 +89,13 @@ function groupsOf(input: RouterInput, config: PipelineRouterConfig, build: Route
   switch (config.granularity) {
     case 'sequence':
       return {
-        features: segmentMean(hidden, batch.cuSeqlens),
+        features: unitRms(segmentMean(hidden, batch.cuSeqlens)),
         rowToGate: batch.rowToSequence,
         groupTasks: batch.tasks ?? null,
       };
     case 'token':
       return {
-        features: hidden.dtype === 'bf16' ? cast(hidden, 'f32') : hidden,
+        features: unitRms(hidden),
         rowToGate: indices(
           Int32Array.from({ length: batch.tokens }, (_, t) => t),
           build,
@@ -119,6 +120,11 @@ function groupsOf(input: RouterInput, config: PipelineRouterConfig, build: Route
       };
     }
   }
+}
+
+/** Rows scaled to a root mean square of 1, f32: how fast a router learns then depends on no backbone's scale. */
+function unitRms(x: Tensor): Tensor {
+  return scale(l2Normalize(x), Math.sqrt(x.shape[1]!));
 }
 
 function perToken(batch: PackedBatch, tasks: readonly Task[]): Task[] {

@@ -11,7 +11,7 @@ export function defaultTrainConfig(arm: Arm): TrainConfig {
     reranking: { queries: 8, negatives: 2, maxLength: 96, loss: 'pointwise', weight: 1 },
     optimizer: {
       lr: 1e-3,
-      routerLr: 2e-4,
+      routerLr: 1e-3,
       weightDecay: 0.01,
       betas: [0.9, 0.999],
       eps: 1e-8,
