@@ -21,6 +21,15 @@ void tile(const Tile& t) {
 #pragma GCC unroll 2
       for (int j = 0; j < kVectors; ++j) acc[i][j] = splat(0.0f);
   }
+  // The result's lines are on their way from memory while the sums are formed.
+  const int64_t row_bytes = t.out_stride * (t.half ? 2 : 4);
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const char* line = static_cast<const char*>(t.out) + i * row_bytes;
+    __builtin_prefetch(line, 1, 3);
+    __builtin_prefetch(line + kVectors * kLanes * 2 - 1, 1, 3);
+    if (!t.half) __builtin_prefetch(line + kVectors * kLanes * 4 - 1, 1, 3);
+  }
   const uint32_t* a = t.a;
   const uint32_t* b = t.b;
   const uint32_t* next = t.next;
