@@ -17,7 +17,7 @@ const Row kRows[] = {
 #include "unimoer/kernels.def"
 #undef UNIMOER_KERNEL
 };
-constexpr int kRounds = 3000;
+constexpr int kRounds = 2000;
 
 double odd_number(Random& random) {
   static const double kOdd[] = {-1, 0.5, -0.5, 1e9, 1e15, 9007199254740992.0, 1e300, -1e300, NAN, INFINITY};

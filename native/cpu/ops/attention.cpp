@@ -148,11 +148,11 @@ Status attention(const KernelArgs& a) {
         !holds(a, 5, p.tokens, p.heads, 4)) {
       return too_small();
     }
+    if (p.tokens == 0) return Status::ok;
     int64_t count = 0;
     for (int64_t s = 0; s < p.seqs; ++s) {
       count += (p.cu[s + 1] - p.cu[s] + kQueries - 1) / kQueries * p.heads;
     }
-    if (count == 0) return Status::ok;
     Unit* units = static_cast<Unit*>(scratch(1, static_cast<size_t>(count) * sizeof(Unit)));
     if (units == nullptr) return no_scratch();
     Unit* next = units;

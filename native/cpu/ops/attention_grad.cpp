@@ -208,6 +208,7 @@ Status attention_grad(const KernelArgs& a) {
     if (!holds(a, 5, p.tokens, p.heads, 4)) return too_small();
     const Buffers<T> b{a.ptr<T>(0), a.ptr<T>(1), a.ptr<T>(2), a.ptr<T>(3), a.ptr<T>(4),
                        a.ptr<float>(5), a.ptr<T>(7), a.ptr<T>(8), a.ptr<T>(9)};
+    if (p.tokens == 0) return Status::ok;
     int64_t longest = 0;
     for (int64_t s = 0; s < p.seqs; ++s) {
       if (p.cu[s + 1] - p.cu[s] > longest) longest = p.cu[s + 1] - p.cu[s];

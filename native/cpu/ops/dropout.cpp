@@ -5,8 +5,6 @@
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
-typedef uint32_t Vu __attribute__((vector_size(sizeof(Vf))));
-
 // kWidth blocks from counter `first`; words[j] holds elements j kWidth ... of their 4 kWidth words.
 UM_INLINE void philox(uint64_t first, uint32_t key0, uint32_t key1, Vi (&words)[4]) {
   // Lane 4 g + j computes block j kWidth/4 + g, which interleave4 then puts in order.

@@ -51,6 +51,7 @@ Status scatter_add_rows(const KernelArgs& a) {
     if (!holds(a, 0, count, cols, sizeof(T))) return too_small();
     const Status checked = check_indices(idx, count, rows);
     if (checked != Status::ok) return checked;
+    if (rows == 0 || cols == 0) return Status::ok;
     const T* dy = a.ptr<T>(0);
     parallel(rows * cols, 65536, [=](int64_t begin, int64_t end) {
       __builtin_memset(table + begin, 0, static_cast<size_t>(end - begin) * 4);

@@ -54,7 +54,7 @@ Status sparsegen(const KernelArgs& a) {
 }
 
 Status sparsegen_grad(const KernelArgs& a) {
-  const int64_t rows = a.i(0), n = a.i(1);
+  const int64_t n = a.i(1), rows = n == 0 ? 0 : a.i(0);
   if (!holds(a, 0, rows, n, 4) || !holds(a, 1, rows, n, 4) || !a.has(2, 4) ||
       !holds(a, 3, rows, n, 4) || !a.has(4, 4)) {
     return too_small();
@@ -100,6 +100,7 @@ Status sparsegen_grad(const KernelArgs& a) {
 Status top_k_mask(const KernelArgs& a) {
   const int64_t rows = a.i(0), n = a.i(1), k = a.i(2);
   if (!holds(a, 0, rows, n, 4) || !holds(a, 1, rows, n, 4)) return too_small();
+  if (n == 0) return Status::ok;
   const float* p = a.ptr<float>(0);
   float* mask = a.ptr<float>(1);
   parallel(rows, row_grain(n * n), [=](int64_t begin, int64_t end) {

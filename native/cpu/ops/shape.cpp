@@ -22,6 +22,7 @@ Status copy_2d(const KernelArgs& a) {
   const int64_t rows = a.i(1), cols = a.i(2), ldx = a.i(3), ox = a.i(4), ldy = a.i(5), oy = a.i(6);
   const int64_t nx = strided_bytes(rows, cols, ldx, ox, item);
   const int64_t ny = strided_bytes(rows, cols, ldy, oy, item);
+  if (rows == 0 || cols == 0) return Status::ok;
   if (nx < 0 || ny < 0 || (nx > 0 && (!a.has(0, nx) || !a.has(1, ny)))) return too_small();
   const char* x = a.ptr<char>(0);
   char* y = a.ptr<char>(1);
@@ -65,6 +66,7 @@ Status transpose(const KernelArgs& a) {
   if (item < 0) return bad_dtype();
   const int64_t rows = a.i(1), cols = a.i(2);
   if (!holds(a, 0, rows, cols, item) || !holds(a, 1, rows, cols, item)) return too_small();
+  if (rows == 0 || cols == 0) return Status::ok;
   if (item == 4) {
     transpose_blocks(a.ptr<uint32_t>(0), a.ptr<uint32_t>(1), rows, cols);
   } else {

@@ -27,6 +27,7 @@ Status softmax(const KernelArgs& a) {
     if (!holds(a, 0, rows, cols, sizeof(T)) || !holds(a, 1, rows, cols, sizeof(T))) {
       return too_small();
     }
+    if (cols == 0) return Status::ok;
     const T* x = a.ptr<T>(0);
     T* y = a.ptr<T>(1);
     parallel(rows, row_grain(cols), [=](int64_t begin, int64_t end) {
@@ -60,6 +61,7 @@ Status softmax_grad(const KernelArgs& a) {
     for (int b = 0; b < 3; ++b) {
       if (!holds(a, b, rows, cols, sizeof(T))) return too_small();
     }
+    if (cols == 0) return Status::ok;
     const T* dy = a.ptr<T>(0);
     const T* y = a.ptr<T>(1);
     T* dx = a.ptr<T>(2);

@@ -7,7 +7,6 @@
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
-typedef uint32_t Vu __attribute__((vector_size(sizeof(Vf))));
 typedef uint32_t AnyWord __attribute__((may_alias));  // floats and bf16 pairs are read through it
 
 // How T is multiplied: `per` values to a word. bf16 without a pair instruction is widened to float.

@@ -5,6 +5,8 @@
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
+typedef uint32_t Vu __attribute__((vector_size(sizeof(Vf))));
+
 UM_INLINE Vf vzero() { return splat(0.0f); }
 UM_INLINE Vf vneg(Vf a) { return (Vf)((Vi)a ^ static_cast<int32_t>(0x80000000)); }
 UM_INLINE Vf vabs(Vf a) { return (Vf)((Vi)a & 0x7fffffff); }
@@ -62,10 +64,10 @@ UM_INLINE Vf vexp2(Vf x) {
 UM_INLINE Vf vlog(Vf x) {
   const Vi tiny = (Vi)(x < splat(1.17549435e-38f));
   const Vf s = choose(tiny, x * splat(16777216.0f), x);
-  const Vi bits = (Vi)s;
+  const Vu bits = (Vu)s;
   // Puts the mantissa in [sqrt(1/2), sqrt(2)).
-  const Vi e = (bits - 0x3f3504f3) >> 23;
-  const Vf m = (Vf)(bits - (e << 23));
+  const Vi e = (Vi)(bits - 0x3f3504f3u) >> 23;
+  const Vf m = (Vf)(bits - ((Vu)e << 23));
   const Vf k = to_vf(e) - choose(tiny, splat(24.0f), vzero());
   const Vf f = m - splat(1.0f);
   static constexpr float c[] = {3.333333135e-01f, -2.500081956e-01f, 2.000122666e-01f,
