@@ -96,7 +96,6 @@ function runNode(node: GradNode, made: Tensor[]): void {
   sweep(made);
 }
 
-/** Frees what a rule made and did not hand on. */
 /** Frees what a rule made; gradients handed on are held by their own views. */
 function sweep(made: Tensor[]): void {
   for (let i = 0; i < made.length; i++) if (!made[i]!.kept) made[i]!.dispose();
