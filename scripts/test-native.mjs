@@ -56,6 +56,18 @@ function main() {
     TSAN_OPTIONS: 'halt_on_error=1',
   };
   let failed = 0;
+  if (!values.sanitize && positionals.length === 0) {
+    const options = { encoding: 'utf8', cwd: root };
+    const built = spawnSync(process.execPath, ['scripts/build-native.mjs'], options);
+    const addon = spawnSync(process.execPath, ['--test', 'native/tests/addon.test.mjs'], options);
+    if (built.status === 0 && addon.status === 0) {
+      console.log(`ok addon (${/^# pass \d+$/m.exec(addon.stdout)?.[0].slice(2)})`);
+    } else {
+      failed++;
+      process.stderr.write(`${built.stderr}${addon.stdout}`);
+      console.log('FAILED addon');
+    }
+  }
   for (const [name, program] of buildNativeTests(values.sanitize, names)) {
     const started = Date.now();
     const result = spawnSync(program, [], { encoding: 'utf8', maxBuffer: 1 << 28, env });

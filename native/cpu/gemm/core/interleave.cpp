@@ -51,39 +51,57 @@ void along_k(uint32_t* out, int64_t stride, const T* src, int64_t lane_stride, i
     for (int64_t i = 0; i < width; ++i) out[w * stride + i] = load_word<T, kPairs>(lane[i], w, k);
 }
 
-// Lanes run along memory: one (or two) row loads per word. Absent lanes are zero.
+// Word (low, high) of kLanes neighbouring lanes; n < kLanes leaves the others zero.
+template <class T>
+UM_INLINE Vi pair_of(const T* low, const T* high, int n) {
+  const Vf none = splat(0.0f);
+  const Vf l = n == kLanes ? load(low) : load_n(low, n);
+  const Vf h = !high ? none : n == kLanes ? load(high) : load_n(high, n);
+  if constexpr (sizeof(T) == 2)
+    return (Vi)((Vu)h | (Vu)l >> 16);
+  else
+    return pack_pair(l, h);
+}
+
+// Lanes run along memory: one (or two) row loads per word, all lanes of the panel before the next
+// row, so that a line of memory is used while it is near. Absent lanes are zero.
 template <class T, bool kPairs>
 void along_lanes(uint32_t* out, int64_t stride, const T* src, int64_t k_stride, int64_t lanes, int64_t k,
                  int64_t words) {
-  const int n = static_cast<int>(smaller(lanes, kLanes));
-  const Vf none = splat(0.0f);
-  for (int64_t w = 0; w < words; ++w) {
-    Vi v;
-    if constexpr (kPairs) {
-      const T* low = src + 2 * w * k_stride;
-      const T* high = low + k_stride;
-      if (n == kLanes)
-        v = pack_pair(load(low), 2 * w + 1 < k ? load(high) : none);
-      else
-        v = pack_pair(load_n(low, n), 2 * w + 1 < k ? load_n(high, n) : none);
-    } else {
-      const T* row = src + w * k_stride;
-      v = (Vi)(w >= k ? none : n == kLanes ? load(row) : load_n(row, n));
+  constexpr int64_t kAhead = 12;
+  for (int64_t w = 0; w < words; ++w, out += stride) {
+    const T* row = src + (kPairs ? 2 * w : w) * k_stride;
+    const T* second = kPairs && 2 * w + 1 < k ? row + k_stride : nullptr;
+    if (w + kAhead < words) {
+      const T* ahead = row + (kPairs ? 2 : 1) * kAhead * k_stride;
+      __builtin_prefetch(ahead);
+      if (kPairs) __builtin_prefetch(ahead + k_stride);
     }
-    store_int(reinterpret_cast<int32_t*>(out + w * stride), v);
+    for (int64_t j = 0; j < lanes; j += kLanes) {
+      const int n = static_cast<int>(smaller(lanes - j, kLanes));
+      Vi v;
+      if constexpr (kPairs)
+        v = pair_of(row + j, second ? second + j : nullptr, n);
+      else
+        v = (Vi)(w >= k ? splat(0.0f) : n == kLanes ? load(row + j) : load_n(row + j, n));
+      store_int(reinterpret_cast<int32_t*>(out + j), v);
+    }
   }
 }
 
-// One group of up to kLanes lanes. Stores are kLanes wide but for the tail of along_k, which is
-// `width` wide; ascending, so that a later word overwrites the overhang of an earlier one.
+// Up to kPanel lanes. Stores are kLanes wide but for the tail of along_k, which is `width` wide;
+// ascending, so that a later word overwrites the overhang of an earlier one.
 template <class T, bool kPairs>
 void group_of(uint32_t* out, int64_t stride, const Source& s, int64_t lane, int64_t lanes, int64_t k, int64_t words,
               int64_t width) {
   const T* src = static_cast<const T*>(s.data) + lane * s.lane_stride;
-  if (s.k_stride == 1)
-    along_k<T, kPairs>(out, stride, src, s.lane_stride, lanes, k, words, width);
-  else
+  if (s.k_stride == 1) {
+    for (int64_t j = 0; j < lanes; j += kLanes)
+      along_k<T, kPairs>(out + j, stride, src + j * s.lane_stride, s.lane_stride, smaller(lanes - j, kLanes), k, words,
+                         smaller(width - j, kLanes));
+  } else {
     along_lanes<T, kPairs>(out, stride, src, s.k_stride, lanes, k, words);
+  }
 }
 
 void group(uint32_t* out, int64_t stride, const Source& s, int64_t lane, int64_t lanes, int64_t k, int64_t words,
@@ -122,10 +140,7 @@ void interleave_panels(uint32_t* out, const Source& b, int64_t n, int64_t k, boo
     uint32_t* panel = out + p * kPanel * words;
     const int64_t column = p * kPanel, columns = smaller(kPanel, n - column);
     const int64_t width = columns <= kLanes ? kLanes : kPanel;
-    for (int64_t j = 0; j < width; j += kLanes) {
-      // The second half of a panel may lack columns altogether only when it is absent.
-      group(panel + j, width, b, column + j, smaller(kLanes, columns - j), k, words, kLanes, pairs);
-    }
+    group(panel, width, b, column, columns, k, words, width, pairs);
   }
 }
 
