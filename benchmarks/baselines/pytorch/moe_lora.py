@@ -1,6 +1,7 @@
 """MoE-LoRA in PyTorch in two forms: the expert loop of PEFT-style code, and dense rank space.
 
-Gates come from one sequence-level router per layer over the mean-pooled layer input. `top_k` keeps the k largest
+Gates come from one sequence-level router per layer over the mean-pooled layer input, scaled to a root mean
+square of 1. `top_k` keeps the k largest
 softmax gates, renormalised; `sparsegen` is Sparsegen with a learned sparsity per layer. With `shared` the last
 expert is always on with gate 1.
 """
@@ -10,7 +11,7 @@ from torch import nn
 
 
 def sparsegen(z, sparsity):
-    one_minus = (1 - sparsity).clamp_min(1e-2)
+    one_minus = 1 - sparsity
     sorted_z, _ = torch.sort(z, dim=-1, descending=True)
     cumulative = sorted_z.cumsum(-1)
     k = torch.arange(1, z.shape[-1] + 1, device=z.device)
@@ -25,14 +26,16 @@ class Router(nn.Module):
         self.weight = nn.Parameter(weight.clone())
         self.kind, self.top_k, self.shared = kind, top_k, shared
         if kind == "sparsegen":
-            self.sparsity = nn.Parameter(torch.zeros(()))
+            # λ = logsigmoid(θ) + 0.99 starts at 0
+            self.theta = nn.Parameter(-torch.log(torch.expm1(torch.tensor(0.99))))
 
     def forward(self, hidden, mask):
         m = mask.unsqueeze(-1).float()
         pooled = (hidden.float() * m).sum(1) / m.sum(1)
+        pooled = nn.functional.normalize(pooled, dim=-1) * pooled.shape[-1] ** 0.5
         z = pooled @ self.weight.t()
         if self.kind == "sparsegen":
-            gates = sparsegen(z, self.sparsity)
+            gates = sparsegen(z, nn.functional.logsigmoid(self.theta) + 0.99)
         else:
             p = z.softmax(-1)
             values, index = p.topk(self.top_k, dim=-1)
