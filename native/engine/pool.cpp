@@ -74,12 +74,8 @@ class Pool {
     t_inside = false;
     const std::uint64_t closed = word_.fetch_and(~kOpen, std::memory_order_acq_rel);
     const int joined = static_cast<int>((closed >> kJoinedShift) & kCountMask) - 1;
-    for (int spins = 0; left_.load(std::memory_order_acquire) != joined; ++spins) {
-      if (spins < kSpins)
-        UNIMOER_PAUSE();
-      else
-        std::this_thread::yield();
-    }
+    for (int spins = 0; spins < kSpins && left_.load(std::memory_order_acquire) != joined; ++spins) UNIMOER_PAUSE();
+    if (left_.load(std::memory_order_acquire) != joined) wait_for(joined);
   }
 
   void stop() {
@@ -107,6 +103,21 @@ class Pool {
       return !workers_.empty();
     }
     return true;
+  }
+
+  // A worker in the middle of a chunk lost its core to another program: give it ours.
+  void wait_for(int joined) {
+    std::unique_lock<std::mutex> lock(sleep_);
+    owner_waits_.store(true, std::memory_order_seq_cst);
+    finished_.wait(lock, [&] { return left_.load(std::memory_order_seq_cst) == joined; });
+    owner_waits_.store(false, std::memory_order_relaxed);
+  }
+
+  void leave() {
+    left_.fetch_add(1, std::memory_order_seq_cst);
+    if (!owner_waits_.load(std::memory_order_seq_cst)) return;
+    std::lock_guard<std::mutex> lock(sleep_);
+    finished_.notify_one();
   }
 
   void work(int worker) {
@@ -147,7 +158,7 @@ class Pool {
     while (!stopping_.load(std::memory_order_relaxed)) {
       if (const int index = join(seen)) {
         work(index);
-        left_.fetch_add(1, std::memory_order_release);
+        leave();
         idle = 0;
       } else if (++idle < kSpins) {
         UNIMOER_PAUSE();
@@ -167,7 +178,8 @@ class Pool {
   std::atomic<std::uint64_t> word_{0};
   std::atomic<int> left_{0};
   std::mutex sleep_;
-  std::condition_variable wake_;
+  std::condition_variable wake_, finished_;
+  std::atomic<bool> owner_waits_{false};
   std::atomic<int> sleepers_{0};
   std::atomic<bool> stopping_{false};
   std::atomic<int> threads_{usable_cores()};

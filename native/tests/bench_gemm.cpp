@@ -164,9 +164,9 @@ void bench_gemm(Random& random, int dtype, std::int64_t m, std::int64_t n, std::
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string isa = argc > 1 ? argv[1] : unimoer::available_isas().front();
+  const std::string isa = argc > 1 && *argv[1] ? argv[1] : unimoer::available_isas().front();
   const bool quick = argc > 2 && std::string(argv[2]) == "quick";
-  const int threads = argc > 3 ? std::atoi(argv[3]) : unimoer::usable_cores();
+  const int threads = argc > 3 && *argv[3] ? std::atoi(argv[3]) : unimoer::usable_cores();
   std::string error;
   if (!unimoer::select_isa(isa, error)) {
     std::fprintf(stderr, "error: %s\n", error.c_str());
