@@ -39,4 +39,5 @@ for (const row of rows) {
       `${(100 * row.share).toFixed(1).padStart(5)} % of ${row.peak.toFixed(0)}`,
   );
 }
-if (values.record) record('gemm', { load: loadavg()[0], rows });
+if (values.record)
+  record(values.threads ? `gemm-threads-${values.threads}` : 'gemm', { load: loadavg()[0], rows });
