@@ -54,7 +54,7 @@ enum KernelId : int {
 };
 
 struct KernelTable {
-  KernelFn fn[kKernelCount];                                    // null where not implemented
+  KernelFn fn[kKernelCount];                                    // null where no kernel is registered
   size_t (*packed_bytes)(int dtype, int64_t n, int64_t k);      // 0 for an unsupported dtype or size
 };
 

@@ -32,18 +32,21 @@ function base({
   return { kind: 'moe', target, layers };
 }
 
+/** One decision per sequence and layer, by an MLP and Sparsegen with a learned λ. */
+const sparsegenRouter: MoeLoraConfig['router'] = {
+  name: 'pipeline',
+  options: {
+    granularity: 'sequence',
+    scorer: { kind: 'mlp' },
+    map: { kind: 'sparsegen', initialSparsity: DEFAULT_SPARSITY },
+  },
+};
+
 /** Three experts in one simplex, per-layer sequence router, Sparsegen with learned λ, balance 0.01. */
 const proposal: Preset = (options) => ({
   ...base(options),
   experts: [...experts(options, 'embedding', 'reranking'), shared(options, 1, false)],
-  router: {
-    name: 'pipeline',
-    options: {
-      granularity: 'sequence',
-      scorer: { kind: 'mlp' },
-      map: { kind: 'sparsegen', initialSparsity: DEFAULT_SPARSITY },
-    },
-  },
+  router: sparsegenRouter,
   losses: { balance: 0.01, warmupFraction: 0.1, anneal: true },
   gateGain: 3,
 });
@@ -52,14 +55,7 @@ const proposal: Preset = (options) => ({
 const unimoer: Preset = (options) => ({
   ...base(options),
   experts: [...experts(options, 'embedding', 'reranking'), shared(options, 2, true)],
-  router: {
-    name: 'pipeline',
-    options: {
-      granularity: 'sequence',
-      scorer: { kind: 'mlp' },
-      map: { kind: 'sparsegen', initialSparsity: DEFAULT_SPARSITY },
-    },
-  },
+  router: sparsegenRouter,
   losses: { taskBalance: { coefficient: 0.01, delta: -0.5 }, warmupFraction: 0.1, anneal: true },
   gateGain: 2,
 });
