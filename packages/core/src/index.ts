@@ -47,6 +47,7 @@ export { Linear, type LinearAdapter, type Parameter } from './nn/linear';
 export { type AttentionOptions, attention, type RopeOptions, rope } from './ops/attention';
 export { add, div, mul, sub } from './ops/binary';
 export { cast } from './ops/cast';
+export { type ContrastiveOptions, contrastive } from './ops/contrastive';
 export { crossEntropy } from './ops/cross-entropy';
 export { type DropoutOptions, dropout } from './ops/dropout';
 export { FrozenWeight, type PackOptions } from './ops/frozen-weight';
@@ -78,6 +79,7 @@ export {
   square,
   tanh,
 } from './ops/unary';
+export { vocabularyCrossEntropy } from './ops/vocabulary-cross-entropy';
 export { AdamW, type AdamWOptions } from './optim/adamw';
 export { clipGradNorm } from './optim/clip';
 export {

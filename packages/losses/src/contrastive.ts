@@ -1,11 +1,8 @@
 import {
-  add,
   type Backend,
-  crossEntropy,
-  InputError,
-  matmul,
+  type ContrastiveOptions,
+  contrastive,
   mean,
-  scale,
   ShapeError,
   type Tensor,
   tensor,
@@ -14,11 +11,9 @@ import {
 /** Logit that removes a candidate: its exponential is 0 beside any cosine over a temperature. */
 const REMOVED = -1e30;
 
-export interface InfoNceOptions {
-  /** τ > 0. */
+export interface InfoNceOptions extends ContrastiveOptions {
+  /** τ > 0; 0.05 is usual for cosines. */
   temperature: number;
-  /** Added to the scaled scores, `[queries, documents]`: 0 keeps a candidate, -1e30 removes it. */
-  mask?: Tensor;
 }
 
 /**
@@ -26,7 +21,8 @@ export interface InfoNceOptions {
  * (van den Oord et al. 2018, equation 4, with the batch's positives and mined negatives as candidates).
  *
  * `queries [n, d]` and `documents [m, d]` are L2-normalised f32; `targets` i32 `[n]` holds each query's
- * column. Returns a scalar. The mask is a constant, so removed candidates get no gradient.
+ * column. Returns a scalar. The mask is a constant, so removed candidates get no gradient. The scores are
+ * never stored; throws InputError for a temperature that is not above 0.
  */
 export function infoNce(
   queries: Tensor,
@@ -34,17 +30,7 @@ export function infoNce(
   targets: Tensor,
   options: InfoNceOptions,
 ): Tensor {
-  if (!(options.temperature > 0)) {
-    throw new InputError({
-      where: 'infoNce temperature',
-      got: String(options.temperature),
-      expected: 'a number above 0',
-      remedy: 'use 0.05 for cosine similarities',
-    });
-  }
-  const scores = scale(matmul(queries, documents, { transposeB: true }), 1 / options.temperature);
-  const logits = options.mask ? add(scores, options.mask) : scores;
-  return mean(crossEntropy(logits, targets));
+  return mean(contrastive(queries, documents, targets, options));
 }
 
 /**

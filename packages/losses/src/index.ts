@@ -1,5 +1,6 @@
 export { falseNegativeMask, type InfoNceOptions, infoNce } from './contrastive';
 export {
+  answerCrossEntropy,
   binaryCrossEntropy,
   groupCrossEntropy,
   listwiseCrossEntropy,

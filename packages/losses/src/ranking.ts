@@ -1,5 +1,6 @@
 import {
   crossEntropy,
+  type FrozenWeight,
   InputError,
   logSoftmax,
   mean,
@@ -10,6 +11,7 @@ import {
   sub,
   sum,
   type Tensor,
+  vocabularyCrossEntropy,
 } from '@unimoer/core';
 
 /**
@@ -27,6 +29,17 @@ export function binaryCrossEntropy(scores: Tensor, labels: Tensor): Tensor {
  */
 export function yesNoCrossEntropy(logits: Tensor, labels: Tensor): Tensor {
   return mean(crossEntropy(logits, labels));
+}
+
+/**
+ * Next-token cross entropy of each pair's answer over the whole vocabulary, −log p(answer | prompt): the
+ * Qwen3-Reranker objective as published (Zhang et al. 2025, section 3.1). It is `yesNoCrossEntropy` of the two
+ * logits minus log(p(yes) + p(no)). `states [n, d]` are the final hidden states of the last prompt tokens,
+ * `output` is the frozen output matrix `[V, d]`, `answers` i32 `[n]` are token ids. Logits are never stored.
+ * Scalar result.
+ */
+export function answerCrossEntropy(states: Tensor, output: FrozenWeight, answers: Tensor): Tensor {
+  return mean(vocabularyCrossEntropy(states, output, answers));
 }
 
 /**

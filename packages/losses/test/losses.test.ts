@@ -1,7 +1,18 @@
 import { readFileSync } from 'node:fs';
-import { backward, getBackend, scope, softmax, type Tensor, tensor } from '@unimoer/core';
+import {
+  backward,
+  FrozenWeight,
+  getBackend,
+  logSoftmax,
+  matmul,
+  scope,
+  softmax,
+  type Tensor,
+  tensor,
+} from '@unimoer/core';
 import { describe, expect, it } from 'vitest';
 import {
+  answerCrossEntropy,
   binaryCrossEntropy,
   falseNegativeMask,
   groupCrossEntropy,
@@ -178,6 +189,27 @@ describe('ranking losses', () => {
       check(logits, yesNoCrossEntropy(logits, ints(fixture.yesNo.labels)), fixture.yesNo);
       const pair = constant([-0.5, 1.25], [1, 2]);
       near([yesNoCrossEntropy(pair, ints([1])).item()], [0.1602241504]);
+    });
+  });
+
+  it('answerCrossEntropy is the two-way loss minus the log of both answers’ probability', () => {
+    scope(() => {
+      const [no, yes, V, d] = [3, 8, 11, 4];
+      const wave = (n: number, step: number) =>
+        Array.from({ length: n }, (_, i) => Math.sin(step * i));
+      const table = constant(wave(V * d, 1.7), [V, d]);
+      const weight = FrozenWeight.pack(table, [V, d], { dtype: 'f32' });
+      const states = param(wave(2 * d, 0.6), [2, d]);
+      const loss = answerCrossEntropy(states, weight, ints([yes, no]));
+      const logits = matmul(states, table, { transposeB: true }).toArray();
+      const pick = [no, yes, V + no, V + yes].map((i) => logits[i]!);
+      const twoWay = yesNoCrossEntropy(constant(pick, [2, 2]), ints([1, 0])).item();
+      const p = logSoftmax(constant(logits, [2, V]))
+        .toArray()
+        .map(Math.exp);
+      const both = [p[no]! + p[yes]!, p[V + no]! + p[V + yes]!];
+      near([loss.item()], [twoWay - (Math.log(both[0]!) + Math.log(both[1]!)) / 2]);
+      weight.dispose();
     });
   });
 });

@@ -60,6 +60,10 @@ export const kernelRows = [
   ['linear_packed', 4, 6],
   ['adapted_linear', 11, 8],
   ['adapted_linear_grad', 14, 8],
+  ['vocabulary_cross_entropy', 5, 5],
+  ['vocabulary_cross_entropy_grad', 7, 5],
+  ['contrastive', 6, 5],
+  ['contrastive_grad', 8, 5],
 ] as const;
 
 export type KernelName = (typeof kernelRows)[number][0];

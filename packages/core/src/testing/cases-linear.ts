@@ -15,7 +15,7 @@ const products: [label: string, a: number[], b: number[], options: MatmulOptions
 ];
 
 /** Packs w in x's dtype for the duration of fn. */
-function withWeight(x: Tensor, w: Tensor, fn: (weight: FrozenWeight) => Tensor): Tensor {
+export function withWeight(x: Tensor, w: Tensor, fn: (weight: FrozenWeight) => Tensor): Tensor {
   const dtype = x.dtype === 'i32' ? 'f32' : x.dtype;
   const weight = FrozenWeight.pack(w, w.shape as [number, number], { dtype });
   try {

@@ -8,11 +8,13 @@ import { elementwiseCases } from './cases-elementwise';
 import { fusedCases } from './cases-fused';
 import { layoutCases } from './cases-layout';
 import { linearCases } from './cases-linear';
+import { scoreCases } from './cases-scores';
 
 export const opCases: readonly OpCase[] = [
   ...elementwiseCases,
   ...layoutCases,
   ...linearCases,
   ...fusedCases,
+  ...scoreCases,
   ...largeCases,
 ];

@@ -9,6 +9,7 @@ import { norm } from './norm';
 import { optim } from './optim';
 import { reduce } from './reduce';
 import { routing } from './routing';
+import { scores } from './scores';
 import { shape } from './shape';
 
 /** Every kernel of the list; a missing one does not compile. */
@@ -23,4 +24,5 @@ export const referenceKernels: Readonly<Record<KernelName, ReferenceKernel>> = {
   ...optim,
   ...gemmFamily,
   ...adapted,
+  ...scores,
 };
