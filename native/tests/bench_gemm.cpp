@@ -139,14 +139,14 @@ void bench_shape(Random& random, int dtype, std::int64_t m, Shape s, std::int64_
   Buffer scale = Buffer::of(Values(ranks, 1), kF32), h = Buffer::empty(m * ranks, kF32), dx = Buffer::empty(m * k, dtype);
   Buffer dA = A, dB = B;
   seconds = median_seconds([&] {
-    call(unimoer::k_adapted_linear, {&x, &packed, &none, &A, &B, &none, &none, &scale, &none, &y, &h},
-         {dt, dt, dm, dn, dk, dr, 1, 1});
+    call(unimoer::k_adapted_linear, padded({&x, &none, &none, &h, &y, &packed, &A, &B, &scale, &none, &none}, 25),
+         {dt, dt, dm, dk, 1, 1, dn, dr, 0, 0, 0, 0});
   });
   report("adapted_linear", name, m, n, k, ranks, seconds, 2 * dm * (dn * dk + dr * (dn + dk)), top);
   seconds = median_seconds([&] {
     call(unimoer::k_adapted_linear_grad,
-         {&y, &x, &packed_t, &A, &B, &none, &none, &scale, &none, &h, &dx, &dA, &dB, &none},
-         {dt, dt, dm, dn, dk, dr, 1, 1});
+         padded({&x, &none, &none, &h, &dx, &none, &y, &packed_t, &A, &B, &scale, &none, &dA, &dB}, 30),
+         {dt, dt, dm, dk, 1, 1, dn, dr, 0, 0, 0, 0, 0});
   });
   report("adapted_linear_grad", name, m, n, k, ranks, seconds, 2 * dm * (dn * dk + 2 * dr * (dn + dk)), top);
 }

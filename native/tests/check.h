@@ -104,7 +104,14 @@ inline Values random_values(Random& random, std::size_t count, int dtype, float 
   return v;
 }
 
-inline unimoer::Status call(int id, std::initializer_list<Buffer*> buffers, std::initializer_list<double> args) {
+// The buffers of a kernel call, with absent ones behind them.
+inline std::vector<Buffer*> padded(std::vector<Buffer*> buffers, std::size_t count) {
+  static Buffer none = Buffer::absent();
+  buffers.resize(count, &none);
+  return buffers;
+}
+
+inline unimoer::Status call(int id, const std::vector<Buffer*>& buffers, std::initializer_list<double> args) {
   void* ptr[unimoer::kMaxBuffers];
   std::size_t bytes[unimoer::kMaxBuffers];
   static unsigned char nothing[1];

@@ -102,12 +102,12 @@ void test_case(Random& random, const Case& c, int dtx, int dtp) {
     const double m = double(c.m), n = double(c.n), k = double(c.k), r = double(c.ranks), e = double(c.experts),
                  g = double(c.groups);
     Status status = call(unimoer::k_adapted_linear,
-                         {&bx, &packed, &bbias, &bA, &bB, &bgates, &brow, &bscale, &bexpert, &by, &bh},
-                         {double(dtx), double(dtp), m, n, k, r, e, g});
+                         padded({&bx, &bgates, &brow, &bh, &by, &packed, &bA, &bB, &bscale, &bexpert, &bbias}, 25),
+                         {double(dtx), double(dtp), m, k, e, g, n, r, 0, 0, 0, 0});
     expect(status == Status::ok, name + "forward: " + unimoer::last_error());
     status = call(unimoer::k_adapted_linear_grad,
-                  {&bdy, &bx, &packed_t, &bA, &bB, &bgates, &brow, &bscale, &bexpert, &bh, &bdx, &bdA, &bdB, &bdg},
-                  {double(dtx), double(dtp), m, n, k, r, e, g});
+                  padded({&bx, &bgates, &brow, &bh, &bdx, &bdg, &bdy, &packed_t, &bA, &bB, &bscale, &bexpert, &bdA, &bdB}, 30),
+                  {double(dtx), double(dtp), m, k, e, g, n, r, 0, 0, 0, 0, 0});
     expect(status == Status::ok, name + "gradient: " + unimoer::last_error());
     results[round] = {by.values(), bh.values(), bdx.values(), bdA.values(), bdB.values()};
     if (c.gates) results[round].push_back(bdg.values());
@@ -125,13 +125,66 @@ void test_case(Random& random, const Case& c, int dtx, int dtp) {
   }
 }
 
+// Three members of one group give the bits of three single calls; only dx is summed in another order.
+void test_group(Random& random, int dtx, int dtp) {
+  const std::int64_t m = 150, k = 65, n[3] = {70, 33, 16}, r[3] = {8, 0, 24};
+  const double dt = dtx, dp = dtp, dm = double(m), dk = double(k);
+  Buffer x = Buffer::of(random_values(random, m * k, dtx), dtx), none = Buffer::absent();
+  std::vector<Buffer> y, w, wt, A, B, scale, dA, dB, bias, dy;
+  for (int i = 0; i < 3; ++i) {
+    Buffer plain = Buffer::of(random_values(random, n[i] * k, kF32), kF32);
+    const std::size_t bytes = unimoer::kernel_table().packed_bytes(dtp, n[i], k);
+    w.push_back(Buffer::raw(bytes)), wt.push_back(Buffer::raw(bytes));
+    call(unimoer::k_pack_weight, {&plain, &w[i]}, {0, dp, double(n[i]), dk, 0});
+    call(unimoer::k_pack_weight, {&plain, &wt[i]}, {0, dp, double(n[i]), dk, 1});
+    y.push_back(Buffer::empty(m * n[i], dtx)), dy.push_back(Buffer::of(random_values(random, m * n[i], dtx), dtx));
+    A.push_back(Buffer::of(random_values(random, r[i] * k, kF32), kF32)), dA.push_back(A[i]);
+    B.push_back(Buffer::of(random_values(random, r[i] * n[i], kF32), kF32)), dB.push_back(B[i]);
+    scale.push_back(Buffer::of(Values(r[i], 0.5f), kF32)), bias.push_back(Buffer::of(random_values(random, n[i], kF32), kF32));
+  }
+  Buffer h = Buffer::empty(m * 32, kF32), dx = Buffer::empty(m * k, dtx);
+  const auto forward = [&](std::vector<int> members, Buffer& hidden) {
+    std::vector<Buffer*> buffers = {&x, &none, &none, &hidden};
+    double size[6] = {};
+    for (std::size_t j = 0; j < members.size(); ++j) {
+      const int i = members[j];
+      for (Buffer* b : {&y[i], &w[i], &A[i], &B[i], &scale[i], &none, &bias[i]}) buffers.push_back(b);
+      size[2 * j] = double(n[i]), size[2 * j + 1] = double(r[i]);
+    }
+    return call(unimoer::k_adapted_linear, padded(buffers, 25),
+                {dt, dp, dm, dk, 0, 0, size[0], size[1], size[2], size[3], size[4], size[5]});
+  };
+  const auto backward = [&](std::vector<int> members, Buffer& hidden, double beta) {
+    std::vector<Buffer*> buffers = {&x, &none, &none, &hidden, &dx, &none};
+    double size[6] = {};
+    for (std::size_t j = 0; j < members.size(); ++j) {
+      const int i = members[j];
+      for (Buffer* b : {&dy[i], &wt[i], &A[i], &B[i], &scale[i], &none, &dA[i], &dB[i]}) buffers.push_back(b);
+      size[2 * j] = double(n[i]), size[2 * j + 1] = double(r[i]);
+    }
+    return call(unimoer::k_adapted_linear_grad, padded(buffers, 30),
+                {dt, dp, dm, dk, 0, 0, size[0], size[1], size[2], size[3], size[4], size[5], beta});
+  };
+  expect(forward({0, 1, 2}, h) == Status::ok && backward({0, 1, 2}, h, 0) == Status::ok, "a group of three runs");
+  const std::vector<Buffer> gy = y, gdA = dA, gdB = dB;
+  const Buffer gdx = dx;
+  for (int i = 0; i < 3; ++i) {
+    Buffer own = Buffer::empty(m * r[i], kF32);
+    // The sum in memory: each single call adds to dx.
+    expect(forward({i}, own) == Status::ok && backward({i}, own, i ? 1 : 0) == Status::ok, "a group of one runs");
+    expect(gy[i].bytes == y[i].bytes, "y of a group has the bits of a single call");
+    expect(gdA[i].bytes == dA[i].bytes && gdB[i].bytes == dB[i].bytes, "dA and dB of a group have the bits of single calls");
+  }
+  expect_close(gdx.values(), dx.values(), dtx == kBF16 ? 1.0 / 48 : 3e-6, 12, "dx of a group is the sum of single ones");
+}
+
 void test_refusals() {
   Buffer x = Buffer::empty(8, kF32), a = Buffer::empty(8, kF32), y = Buffer::empty(8, kF32), none = Buffer::absent();
   Buffer packed = Buffer::raw(unimoer::kernel_table().packed_bytes(kF32, 2, 2)), s = Buffer::of(Values(2, 1), kF32);
   Buffer gates = Buffer::of(Values(4, 1), kF32), bad = Buffer::ints({0, 7}), good = Buffer::ints({0, 1});
   const auto run = [&](Buffer* rows, Buffer* experts) {
-    return call(unimoer::k_adapted_linear, {&x, &packed, &none, &a, &a, &gates, rows, &s, experts, &y, &y},
-                {0, 0, 2, 2, 2, 2, 2, 2});
+    return call(unimoer::k_adapted_linear, padded({&x, &gates, rows, &y, &y, &packed, &a, &a, &s, experts, &none}, 25),
+                {0, 0, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0});
   };
   expect(run(&bad, &good) == Status::bad_argument, "rowToGate out of range is refused");
   expect(run(&good, &bad) == Status::bad_argument, "rankExpert out of range is refused");
@@ -144,6 +197,7 @@ int main() {
     Random random;
     for (const Case& c : kCases)
       for (int bits = 0; bits < 4; ++bits) test_case(random, c, bits & 1, bits >> 1);
+    for (int bits = 0; bits < 4; ++bits) test_group(random, bits & 1, bits >> 1);
     test_refusals();
   });
 }

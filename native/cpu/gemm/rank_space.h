@@ -1,4 +1,5 @@
-// What the adapted linear's forward and gradient share: the per-row scale of rank space,
+// What the adapted linear and its gradient share: up to kMaxMembers frozen weights that read the same
+// x, each with its low-rank pair. The ranks of all members stand side by side in one rank space, with
 // scale[t, j] = rankScale[j] * gates[rowToGate[t], rankExpert[j]].
 #pragma once
 #include "cpu/gemm/core/core.h"
@@ -7,77 +8,159 @@
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
-constexpr int kSlotPanels = 7, kSlotBlock = 6, kSlotStagedRows = 4;
+constexpr int kMaxMembers = 3;
+constexpr int kSlotRanks = 2, kSlotRows = 3, kSlotStagedRows = 4, kSlotBlock = 6, kSlotPanels = 7;
 constexpr int64_t kWantedRowBlocks = 24;
+
+struct Member {
+  int64_t n, ranks;  // n = 0: there is no such member
+  int64_t first;     // its first rank in rank space
+  void* edge;        // y or dy; null in a gradient whose dy is absent
+  Panels weight;
+  const float *a, *b;  // [ranks, k], [n, ranks]
+  Panels expand;       // b, or b transposed in a gradient
+};
 
 struct RankSpace {
   int64_t ranks, experts, groups;
   const float* gates;          // [groups, experts] or null
   const int32_t* row_to_gate;  // [rows] or null: one group for all rows, or one per row
   const float* rank_scale;     // [ranks]
-  const int32_t* rank_expert;  // [ranks] or null: one expert, or one per rank
+  const int32_t* rank_expert;  // [ranks]
 
   UM_INLINE int64_t group(int64_t row) const {
     return row_to_gate ? row_to_gate[row] : groups == 1 ? 0 : row;
   }
-  UM_INLINE int64_t expert(int64_t rank) const {
-    return rank_expert ? rank_expert[rank] : experts == 1 ? 0 : rank;
-  }
   UM_INLINE void scale_of(int64_t row, float* scale) const {
     for (int64_t j = 0; j < ranks; ++j)
-      scale[j] = gates ? rank_scale[j] * gates[group(row) * experts + expert(j)] : rank_scale[j];
+      scale[j] = gates ? rank_scale[j] * gates[group(row) * experts + rank_expert[j]] : rank_scale[j];
   }
   // Whether `row` needs another scale than the row before it.
   UM_INLINE bool changes_at(int64_t row) const { return gates && group(row) != group(row - 1); }
 };
 
-// Buffers at `first`: gates?, rowToGate?, rankScale, rankExpert?.
-Status read_rank_space(const KernelArgs& args, int first, int64_t rows, int64_t ranks, int64_t experts, int64_t groups,
-                       RankSpace& out) {
-  out = RankSpace{ranks,
-                  experts,
-                  groups,
-                  args.ptr<const float>(first),
-                  args.ptr<const int32_t>(first + 1),
-                  args.ptr<const float>(first + 2),
-                  args.ptr<const int32_t>(first + 3)};
-  if (ranks < 0 || experts < 0 || groups < 0 || !holds_or_absent(args, first, groups, experts, 4) ||
-      !holds_or_absent(args, first + 1, 1, rows, 4) || !holds(args, first + 2, 1, ranks, 4) ||
-      !holds_or_absent(args, first + 3, 1, ranks, 4))
-    return too_small();
-  if (!out.gates) return Status::ok;
-  if (!out.row_to_gate && groups != 1 && groups < rows)
-    return fail(Status::bad_argument, "adapted_linear: rows need rowToGate when there are fewer gate rows than rows");
-  if (!out.rank_expert && experts != 1 && experts < ranks)
-    return fail(Status::bad_argument, "adapted_linear: ranks need rankExpert when there are fewer experts than ranks");
-  if (rows > 0 && (groups < 1 || experts < 1)) return too_small();
-  for (int64_t t = 0; out.row_to_gate && t < rows; ++t)
-    if (out.row_to_gate[t] < 0 || out.row_to_gate[t] >= groups)
-      return fail(Status::bad_argument, "adapted_linear: rowToGate names a gate row that does not exist");
-  for (int64_t j = 0; out.rank_expert && j < ranks; ++j)
-    if (out.rank_expert[j] < 0 || out.rank_expert[j] >= experts)
-      return fail(Status::bad_argument, "adapted_linear: rankExpert names an expert that does not exist");
-  return Status::ok;
-}
+struct Group {
+  int dtype_x, dtype_packed;
+  Compute compute, rank_compute;
+  const void* x;  // [m, k]
+  int64_t m, k;
+  Member member[kMaxMembers];
+  RankSpace rank;
+  const float* a;  // A of all members, [ranks, k]
+};
 
 // Adapters multiply in f32, unless both the activations and the frozen weight are bf16.
 UM_INLINE Compute rank_compute(int dtype_x, int dtype_packed) {
   return dtype_x == kBF16 && dtype_packed == kBF16 ? compute_for(kBF16, kBF16) : Compute::floats;
 }
 
-// Interleaves both adapter matrices side by side in the caller's scratch.
-UM_INLINE bool interleave_adapters(Compute c, const Source& down, int64_t depth, const Source& up, int64_t columns,
-                                   int64_t ranks, Panels& down_panels, Panels& up_panels) {
-  down_panels = Panels{nullptr, ranks, words_b(c, depth)};
-  up_panels = Panels{nullptr, columns, words_b(c, ranks)};
-  const size_t first = panel_bytes(ranks, down_panels.words), second = panel_bytes(columns, up_panels.words);
-  auto* data = static_cast<uint32_t*>(scratch(kSlotPanels, first + second));
+UM_INLINE Status check_gates(const Group& g) {
+  const RankSpace& rank = g.rank;
+  if (!rank.row_to_gate && rank.groups != 1 && rank.groups < g.m)
+    return fail(Status::bad_argument, "adapted_linear: rows need rowToGate when there are fewer gate rows than rows");
+  if (g.m > 0 && (rank.groups < 1 || rank.experts < 1)) return too_small();
+  for (int64_t t = 0; rank.row_to_gate && t < g.m; ++t)
+    if (rank.row_to_gate[t] < 0 || rank.row_to_gate[t] >= rank.groups)
+      return fail(Status::bad_argument, "adapted_linear: rowToGate names a gate row that does not exist");
+  for (int64_t j = 0; j < rank.ranks; ++j)
+    if (rank.rank_expert[j] < 0 || rank.rank_expert[j] >= rank.experts)
+      return fail(Status::bad_argument, "adapted_linear: rankExpert names an expert that does not exist");
+  return Status::ok;
+}
+
+// Arguments dtx, dtPack, m, k, N, G, then n, R of each member. Buffers x, gates?, rowToGate?, H? and,
+// from `at` on, `stride` for each member: edge, packed, A?, B?, rankScale?, rankExpert?, ....
+// In a gradient the edge may be absent, and the pack where no dx is wanted.
+UM_INLINE Status read_group(const KernelArgs& args, int at, int stride, bool gradient, bool wants_pack, Group& g) {
+  g = Group{static_cast<int>(args.i(0)), static_cast<int>(args.i(1)), {}, {}, args.buf[0], args.i(2), args.i(3),
+            {}, {}, nullptr};
+  if (!dtype_size(g.dtype_x) || !dtype_size(g.dtype_packed)) return bad_dtype();
+  g.compute = compute_for(g.dtype_x, g.dtype_packed);
+  g.rank_compute = rank_compute(g.dtype_x, g.dtype_packed);
+  RankSpace& rank = g.rank;
+  rank = RankSpace{0, args.i(4), args.i(5), args.ptr<float>(1), args.ptr<int32_t>(2), nullptr, nullptr};
+  const int64_t m = g.m, k = g.k;
+  if (m < 0 || k < 1 || k >= INT32_MAX)
+    return fail(Status::bad_argument, "adapted_linear: every size must be positive");
+  if (rank.experts < 0 || rank.groups < 0 || !holds(args, 0, m, k, dtype_size(g.dtype_x)) ||
+      !holds_or_absent(args, 1, rank.groups, rank.experts, 4) || !holds_or_absent(args, 2, 1, m, 4))
+    return too_small();
+  for (int i = 0; i < kMaxMembers; ++i) {
+    Member& u = g.member[i];
+    const int base = at + i * stride;
+    u = Member{args.i(6 + 2 * i), args.i(7 + 2 * i), rank.ranks, args.buf[base], {}, args.ptr<float>(base + 2),
+               args.ptr<float>(base + 3), {}};
+    if (u.n < 0 || u.n >= INT32_MAX || u.ranks < 0 || u.ranks >= (1 << 20) || (u.n == 0 && u.ranks > 0))
+      return fail(Status::bad_argument, "adapted_linear: sizes of a member out of range");
+    if (u.n == 0) continue;
+    const int64_t columns = gradient ? k : u.n, depth = gradient ? u.n : k;
+    u.weight = Panels{args.ptr<uint32_t>(base + 1), columns, words_b(g.compute, depth)};
+    rank.ranks += u.ranks;
+    const bool edge_missing = gradient && !args.buf[base];
+    if ((!edge_missing && !holds(args, base, m, u.n, dtype_size(g.dtype_x))) ||
+        (wants_pack && !edge_missing && !args.has(base + 1, static_cast<int64_t>(panel_bytes(columns, u.weight.words)))) ||
+        !holds(args, base + 2, u.ranks, k, 4) || !holds(args, base + 3, u.n, u.ranks, 4) ||
+        !holds(args, base + 4, 1, u.ranks, 4) || !holds_or_absent(args, base + 5, 1, u.ranks, 4))
+      return too_small();
+    if (rank.gates && !args.buf[base + 5] && rank.experts != 1 && rank.experts < u.ranks)
+      return fail(Status::bad_argument, "adapted_linear: ranks need rankExpert when there are fewer experts than ranks");
+  }
+  const int64_t ranks = rank.ranks;
+  if (ranks == 0) return Status::ok;
+  if (!holds(args, 3, m, ranks, 4)) return too_small();
+  const int64_t a_floats = product(ranks, k);
+  if (a_floats >= INT64_MAX / 16) return too_small();
+  auto* scale = static_cast<float*>(scratch(kSlotRanks, static_cast<size_t>(2 * ranks + a_floats) * 4));
+  if (!scale) return no_scratch();
+  auto* expert = reinterpret_cast<int32_t*>(scale + ranks);
+  float* a = scale + 2 * ranks;
+  for (int i = 0; i < kMaxMembers; ++i) {
+    const Member& u = g.member[i];
+    if (u.ranks == 0) continue;
+    const auto* own = args.ptr<int32_t>(at + i * stride + 5);
+    for (int64_t j = 0; j < u.ranks; ++j)
+      expert[u.first + j] = own ? own[j] : rank.experts == 1 ? 0 : static_cast<int32_t>(j);
+    __builtin_memcpy(scale + u.first, args.buf[at + i * stride + 4], static_cast<size_t>(u.ranks) * 4);
+    __builtin_memcpy(a + u.first * k, u.a, static_cast<size_t>(u.ranks * k) * 4);
+  }
+  rank.rank_scale = scale;
+  rank.rank_expert = expert;
+  g.a = a;
+  return rank.gates ? check_gates(g) : Status::ok;
+}
+
+// Interleaves A of all members as one operand and B of each, into and out of rank space; a gradient
+// enters it by B and leaves it by A.
+UM_INLINE bool interleave_adapters(Group& g, bool gradient, Panels& shared) {
+  const int64_t ranks = g.rank.ranks;
+  const Compute c = g.rank_compute;
+  shared = gradient ? Panels{nullptr, g.k, words_b(c, ranks)} : Panels{nullptr, ranks, words_b(c, g.k)};
+  size_t total = panel_bytes(shared.n, shared.words);
+  size_t offset[kMaxMembers];
+  for (int i = 0; i < kMaxMembers; ++i) {
+    Member& u = g.member[i];
+    u.expand = gradient ? Panels{nullptr, u.ranks, words_b(c, u.n)} : Panels{nullptr, u.n, words_b(c, u.ranks)};
+    offset[i] = total;
+    if (u.ranks) total += panel_bytes(u.expand.n, u.expand.words);
+  }
+  auto* data = static_cast<uint32_t*>(scratch(kSlotPanels, total));
   if (!data) return false;
-  interleave_panels_parallel(data, down, ranks, depth, pairs_in_b(c));
-  interleave_panels_parallel(data + first / 4, up, columns, ranks, pairs_in_b(c));
-  down_panels.data = data;
-  up_panels.data = data + first / 4;
+  shared.data = data;
+  const Source a{g.a, kF32, gradient ? 1 : g.k, gradient ? g.k : 1};
+  interleave_panels_parallel(data, a, shared.n, gradient ? ranks : g.k, pairs_in_b(c));
+  for (int i = 0; i < kMaxMembers; ++i) {
+    Member& u = g.member[i];
+    if (u.ranks == 0) continue;
+    u.expand.data = data + offset[i] / 4;
+    const Source b{u.b, kF32, gradient ? 1 : u.ranks, gradient ? u.ranks : 1};
+    interleave_panels_parallel(data + offset[i] / 4, b, u.expand.n, gradient ? u.n : u.ranks, pairs_in_b(c));
+  }
   return true;
+}
+
+// out = scale * x for one row of rank space.
+UM_INLINE void scale_row(const float* x, const float* scale, int64_t n, float* out) {
+  each_vector(0, n, [=](int64_t i, int k) UM_BODY { put(out + i, get(x + i, k) * get(scale + i, k), k); });
 }
 
 }  // namespace

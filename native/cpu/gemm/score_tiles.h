@@ -38,8 +38,8 @@ UM_INLINE uint32_t* stage_rows(const Source& x, int64_t rows, int64_t k, Compute
 void score_tile(const Scores& s, int64_t row, int64_t rows, int64_t tile, float* out) {
   const int64_t words = words_a(s.compute, s.k), column = tile * kTileColumns, width = s.width(tile);
   const Panels part{s.columns.data + column * s.columns.words, width, s.columns.words};
-  multiply_block(s.compute, s.staged + row * words, words, 0, rows, part, 0, panel_count(width),
-                 Output{out, kF32, kTileColumns, nullptr, 1.0f, 0.0f}, nullptr);
+  const Product product{s.compute, s.staged + row * words, words, &part};
+  multiply_block(&product, 1, 0, rows, 0, panel_count(width), Output{out, kF32, kTileColumns, nullptr, 1.0f, 0.0f});
   if (s.scale == 1.0f && !s.mask) return;
   const Vf scale = splat(s.scale);
   for (int64_t i = 0; i < rows; ++i) {

@@ -43,7 +43,7 @@ export {
   type Task,
 } from './nn/batch';
 export { ForwardContext, type LayerGates, type LayerHook } from './nn/context';
-export { Linear, type LinearAdapter, type Parameter } from './nn/linear';
+export { forwardTogether, Linear, type LinearAdapter, type Parameter } from './nn/linear';
 export { type AttentionOptions, attention, type RopeOptions, rope } from './ops/attention';
 export { add, div, mul, sub } from './ops/binary';
 export { cast } from './ops/cast';
@@ -54,7 +54,9 @@ export { FrozenWeight, type PackOptions } from './ops/frozen-weight';
 export { gatherRows } from './ops/gather';
 export { layerNorm } from './ops/layer-norm';
 export { concat, sliceCols, sliceRows, transpose } from './ops/layout';
-export { adaptedLinear, type LowRank, linear } from './ops/linear';
+export { adaptedLinear, type GroupMember, linearGroup } from './ops/adapted-linear';
+export type { LowRank } from './ops/shared/low-rank';
+export { linear } from './ops/linear';
 export { type MatmulOptions, matmul } from './ops/matmul';
 export { l2Normalize, segmentMean } from './ops/pooling';
 export { rmsNorm, rmsNormResidual } from './ops/rms-norm';

@@ -7,6 +7,7 @@ import {
   InputError,
   type Linear,
   type LinearAdapter,
+  type LowRank,
   type Parameter,
   type Task,
   type Tensor,
@@ -82,8 +83,12 @@ export class LoraAdapter implements LinearAdapter {
   }
 
   forward(x: Tensor, base: Linear): Tensor {
+    return adaptedLinear(x, base.weight, base.bias, this.lowRank());
+  }
+
+  lowRank(): LowRank {
     const { A, B } = this.pair;
-    return adaptedLinear(x, base.weight, base.bias, { A, B, rankScale: this.rankScale });
+    return { A, B, rankScale: this.rankScale };
   }
 
   parameters(): AdapterParameter[] {
@@ -117,13 +122,17 @@ export class MoeLoraAdapter implements LinearAdapter {
   }
 
   forward(x: Tensor, base: Linear, ctx: ForwardContext): Tensor {
+    return adaptedLinear(x, base.weight, base.bias, this.lowRank(base, ctx));
+  }
+
+  lowRank(base: Linear, ctx: ForwardContext): LowRank {
     if (!ctx.gates) {
       throw new UnimoerError(
         'NO_GATES',
         `${base.name}: got no gates for its experts, expected the router's; add the adapter's hooks to the forward context`,
       );
     }
-    return adaptedLinear(x, base.weight, base.bias, {
+    return {
       A: sideBySide(
         this.pairs.map((pair) => pair.A),
         0,
@@ -136,7 +145,7 @@ export class MoeLoraAdapter implements LinearAdapter {
       rankExpert: this.rankExpert,
       gates: ctx.gates.gates,
       rowToGate: ctx.gates.rowToGate,
-    });
+    };
   }
 
   parameters(): AdapterParameter[] {

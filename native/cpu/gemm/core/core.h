@@ -104,16 +104,17 @@ struct Output {
   float alpha, beta;
 };
 
-// What is added to acc before the output: a second product of the same shape.
-struct Addend {
+// One of the products that are summed into an output: staged rows against panels.
+struct Product {
   Compute compute;
-  const uint32_t* a;  // staged as the rows of the first product
+  const uint32_t* a;
+  int64_t a_words;  // per row
   const Panels* b;
 };
 
-// One block of staged rows, `a_words` words each, against panels [first, last).
-void multiply_block(Compute c, const uint32_t* staged, int64_t a_words, int64_t row, int64_t rows, const Panels& b,
-                    int64_t first, int64_t last, const Output& out, const Addend* addend);
+// One block of staged rows: the sum of `count` products of the same shape, panels [first, last).
+void multiply_block(const Product* products, int count, int64_t row, int64_t rows, int64_t first, int64_t last,
+                    const Output& out);
 
 // Rows per block such that a staged block stays in the second-level cache and there are enough blocks.
 int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks);
@@ -121,8 +122,9 @@ int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks);
 // out[m, n] = A B over all threads.
 Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& b, const Output& out);
 
-// out[r, n] (or out[n, r] if transposed) = sum over t of p[t, r] q[t, n]: few rows, long sums.
-Status multiply_tall(Compute c, const float* p, int64_t r, const void* q, int dtype_q, int64_t n, int64_t t,
-                     float* out, bool transposed);
+// out[r, n] (or out[n, r] if transposed) = sum over t of p[t, r] q[t, n]: few rows, long sums. Rows of p
+// are p_stride apart.
+Status multiply_tall(Compute c, const float* p, int64_t p_stride, int64_t r, const void* q, int dtype_q, int64_t n,
+                     int64_t t, float* out, bool transposed);
 
 }  // namespace unimoer::UNIMOER_ISA_NS

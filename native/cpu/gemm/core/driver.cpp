@@ -53,7 +53,8 @@ void multiply_chunk(void* context, int64_t begin, int64_t end, int) {
     const int64_t first = chunk % job.chunks_per_block * job.panels_per_chunk;
     const int64_t last = smaller(first + job.panels_per_chunk, panel_count(job.b->n));
     interleave_rows(staged, job.a, row, rows, kTileRows, job.k, job.compute);
-    multiply_block(job.compute, staged, words, row, rows, *job.b, first, last, *job.out, nullptr);
+    const Product product{job.compute, staged, words, job.b};
+    multiply_block(&product, 1, row, rows, first, last, *job.out);
   }
 }
 
@@ -117,42 +118,42 @@ void tall_chunk(void* context, int64_t begin, int64_t end, int) {
 
 }  // namespace
 
-void multiply_block(Compute c, const uint32_t* staged, int64_t a_words, int64_t row, int64_t rows, const Panels& b,
-                    int64_t first, int64_t last, const Output& out, const Addend* addend) {
+void multiply_block(const Product* products, int count, int64_t row, int64_t rows, int64_t first, int64_t last,
+                    const Output& out) {
   alignas(64) float acc[kTileRows * kPanel];
+  const int64_t n = products[0].b->n;
   const bool half = out.dtype == kBF16;
   const bool plain = out.alpha == 1.0f && (out.beta == 0.0f || (out.beta == 1.0f && !out.bias && !half));
   for (int64_t p = first; p < last; ++p) {
-    const int64_t column = p * kPanel, columns = smaller(kPanel, b.n - column);
+    const int64_t column = p * kPanel, columns = smaller(kPanel, n - column);
     const int vectors = columns <= kLanes ? 1 : 2;
     const bool direct = plain && columns == vectors * kLanes;
     const float* bias = out.bias ? out.bias + column : nullptr;
-    const uint32_t* panel = b.data + p * kPanel * b.words;
     for (int64_t i = 0; i < rows; i += kTileRows) {
       const int height = static_cast<int>(smaller(kTileRows, rows - i));
       const int64_t offset = (row + i) * out.stride + column;
       void* place = static_cast<char*>(out.data) + offset * (half ? 2 : 4);
-      // While a panel is used tile by tile, the first tiles fetch the next one.
-      const uint32_t* next = panel + kPanel * b.words + i / kTileRows * 16 * b.words;
-      Tile tile{staged + i * a_words, panel, b.words, nullptr, 0, acc, kPanel, false, next};
-      if (direct && out.beta == 1.0f) {
-        tile.init = static_cast<const float*>(place);
-        tile.init_stride = out.stride;
-      } else if (direct && bias) {
-        tile.init = bias;
+      for (int q = 0; q < count; ++q) {
+        const Product& product = products[q];
+        const int64_t words = product.b->words;
+        const uint32_t* panel = product.b->data + p * kPanel * words;
+        // While a panel is used tile by tile, the first tiles fetch the next one.
+        const uint32_t* next = panel + kPanel * words + i / kTileRows * 16 * words;
+        Tile tile{product.a + i * product.a_words, panel, words, q ? acc : nullptr, kPanel, acc, kPanel, false, next};
+        if (q == 0 && direct && out.beta == 1.0f) {
+          tile.init = static_cast<const float*>(place);
+          tile.init_stride = out.stride;
+        } else if (q == 0 && direct && bias) {
+          tile.init = bias;
+          tile.init_stride = 0;
+        }
+        if (direct && q == count - 1) {
+          tile.out = place;
+          tile.out_stride = out.stride;
+          tile.half = half;
+        }
+        tile_kernel(product.compute, height, vectors)(tile);
       }
-      if (addend) {
-        tile_kernel(c, height, vectors)(tile);
-        const int64_t w = addend->b->words, wa = w * (addend->compute == Compute::wide ? 2 : 1);
-        const uint32_t* up = addend->b->data + p * kPanel * w;
-        tile = Tile{addend->a + i * wa, up, w, acc, kPanel, acc, kPanel, false, up + kPanel * w};
-      }
-      if (direct) {
-        tile.out = place;
-        tile.out_stride = out.stride;
-        tile.half = half;
-      }
-      tile_kernel(addend ? addend->compute : c, height, vectors)(tile);
       if (direct) continue;
       if (half)
         finish_rows(acc, height, columns, static_cast<bf16*>(place), out, bias);
@@ -182,15 +183,15 @@ Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& 
   return job.failed ? fail(Status::out_of_memory, "no scratch memory for a matrix product") : Status::ok;
 }
 
-Status multiply_tall(Compute c, const float* p, int64_t r, const void* q, int dtype_q, int64_t n, int64_t t,
-                     float* out, bool transposed) {
+Status multiply_tall(Compute c, const float* p, int64_t p_stride, int64_t r, const void* q, int dtype_q, int64_t n,
+                     int64_t t, float* out, bool transposed) {
   if (r <= 0 || n <= 0) return Status::ok;
   const int64_t words = words_a(c, t);
   auto* staged = static_cast<uint32_t*>(scratch(kSlotShared, staged_bytes(r, words)));
   if (!staged) return fail(Status::out_of_memory, "no scratch memory for a matrix product");
   TallJob job{c, staged, r, ceil_div(r, ceil_div(r, kTileRows)), t, words_b(c, t), Source{q, dtype_q, 1, n},
               n, out, transposed, false};
-  interleave_rows(staged, Source{p, kF32, 1, r}, 0, r, job.height, t, c);
+  interleave_rows(staged, Source{p, kF32, 1, p_stride}, 0, r, job.height, t, c);
   parallel_for(ceil_div(n, kTallPanels * kPanel), 1, tall_chunk, &job);
   return job.failed ? fail(Status::out_of_memory, "no scratch memory for a matrix product") : Status::ok;
 }

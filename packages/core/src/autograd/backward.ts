@@ -40,10 +40,7 @@ export function backward(loss: Tensor, grad?: Tensor): void {
     root.pending = seed(loss, grad);
     for (const node of order) runNode(node, made);
   } finally {
-    for (const node of order) {
-      node.pending?.dispose();
-      node.pending = null;
-    }
+    for (const node of order) node.dropGradients();
     sweep(made);
     swapScope(parent);
     setGradEnabled(recording);
@@ -91,6 +88,10 @@ function runNode(node: GradNode, made: Tensor[]): void {
     node.pending = null;
     node.rule!(dy, node);
     dy.dispose();
+  } else {
+    const part = node.parts?.find((t) => t !== null);
+    if (part) node.rule!(part, node);
+    node.dropGradients();
   }
   node.consume();
   sweep(made);

@@ -38,6 +38,8 @@ export class GradNode {
   readonly id = counter++;
   /** The gradient that has reached this node so far. */
   pending: Tensor | null = null;
+  /** Of an op with several results: the gradient of each; null for an op with one. */
+  parts: (Tensor | null)[] | null = null;
   /** Set when backward has used the node up. */
   consumed = false;
   /** The traversal that visited this node last. */
@@ -82,6 +84,22 @@ export class GradNode {
     return pending;
   }
 
+  /** takePending, but only a gradient that nothing else holds, so that it can be added to in place. */
+  takeOwnPending(i: number, dtype: DType): Tensor | null {
+    const pending = this.inputs[i]?.pending;
+    return pending && !pending.storage!.shared ? this.takePending(i, dtype) : null;
+  }
+
+  /** Frees gradients that reached this node and were not used. */
+  dropGradients(): void {
+    this.pending?.dispose();
+    this.pending = null;
+    this.parts?.forEach((part, i, parts) => {
+      part?.dispose();
+      parts[i] = null;
+    });
+  }
+
   /** Drops the buffers once the rule has run. */
   consume(): void {
     this.consumed = true;
@@ -121,6 +139,33 @@ export function nodeOf(t: Tensor | null): GradNode | null {
   if (t === null || !t.requiresGrad) return null;
   if (t.node === null) t.node = new GradNode('leaf', [], [], null, t);
   return t.node;
+}
+
+/** Records an op with several results; its rule finds their gradients, null where none came, in node.parts. */
+export function recordMany(
+  op: string,
+  ys: readonly Tensor[],
+  inputs: readonly (Tensor | null)[],
+  saved: readonly Tensor[],
+  rule: (node: GradNode) => void,
+): void {
+  const node = new GradNode(op, inputs.map(nodeOf), saved, (_, self) => rule(self), null);
+  node.parts = ys.map(() => null);
+  ys.forEach((y, i) => {
+    y.node = new GradNode(
+      `${op}[${i}]`,
+      [node],
+      [],
+      (dy) => {
+        node.parts![i] = dy.view(dy.shape);
+      },
+      null,
+    );
+    y.requiresGrad = true;
+    if (y.remains !== null) y.remains.node = y.node;
+  });
+  // The results' nodes hold it from here on.
+  node.release();
 }
 
 /** Records an op: y's gradient rule, its inputs, and the tensors to keep for it. */

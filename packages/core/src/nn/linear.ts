@@ -1,5 +1,7 @@
+import { linearGroup } from '../ops/adapted-linear';
 import type { FrozenWeight } from '../ops/frozen-weight';
 import { linear } from '../ops/linear';
+import type { LowRank } from '../ops/shared/low-rank';
 import type { Tensor } from '../tensor/tensor';
 import type { ForwardContext } from './context';
 
@@ -14,6 +16,11 @@ export interface Parameter {
 export interface LinearAdapter {
   /** x [T, in] -> [T, out], base included. */
   forward(x: Tensor, base: Linear, ctx: ForwardContext): Tensor;
+  /**
+   * For adapters that are a low-rank pair and nothing else: forward(x) is adaptedLinear(x, …, lowRank). With it
+   * linears that read one x run as one op (see forwardTogether).
+   */
+  lowRank?(base: Linear, ctx: ForwardContext): LowRank;
   parameters(): Parameter[];
 }
 
@@ -38,4 +45,32 @@ export class Linear {
     this.weight.dispose();
     this.bias?.dispose();
   }
+}
+
+/**
+ * Outputs of linears that read the same x [T, in], such as queries, keys and values: one op that reads x once
+ * and sums its gradient, or one by one where an adapter is more than a low-rank pair.
+ */
+export function forwardTogether(
+  linears: readonly Linear[],
+  x: Tensor,
+  ctx: ForwardContext,
+): Tensor[] {
+  const dtype = linears[0]?.weight.dtype;
+  const plain = linears.every(
+    ({ adapter, weight }) => weight.dtype === dtype && (adapter === null || adapter.lowRank),
+  );
+  if (!plain) return linears.map((linear) => linear.forward(x, ctx));
+  const members = linears.map((linear) => ({
+    weight: linear.weight,
+    bias: linear.bias,
+    lowRank: linear.adapter?.lowRank?.(linear, ctx) ?? null,
+  }));
+  const adapters = members.flatMap(({ lowRank }) => lowRank ?? []);
+  if (
+    adapters.every((a) => a.gates === adapters[0]!.gates && a.rowToGate === adapters[0]!.rowToGate)
+  ) {
+    return linearGroup(x, members);
+  }
+  return linears.map((linear) => linear.forward(x, ctx));
 }

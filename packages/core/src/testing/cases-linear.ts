@@ -1,10 +1,13 @@
 import { FrozenWeight } from '../ops/frozen-weight';
-import { adaptedLinear, type LowRank, linear } from '../ops/linear';
+import { adaptedLinear, linearGroup } from '../ops/adapted-linear';
+import type { LowRank } from '../ops/shared/low-rank';
+import { linear } from '../ops/linear';
 import { type MatmulOptions, matmul } from '../ops/matmul';
 import type { Tensor } from '../tensor/tensor';
 import { data, frozen, type InputSpec, integers, type OpCase, parameter, row } from './case';
 import { adaptedLinearTwin } from './twins';
 import { add } from '../ops/binary';
+import { concat } from '../ops/layout';
 
 const products: [label: string, a: number[], b: number[], options: MatmulOptions][] = [
   ['a b', [5, 11], [11, 7], {}],
@@ -71,6 +74,53 @@ export function adaptedCase(
   return row('adaptedLinear', label, inputs, adaptedRun, { twin: adaptedTwin, large });
 }
 
+/**
+ * Three linears over one x: with gated experts, plain and with LoRA; or two of them, with the outputs side
+ * by side. Inputs x; w, bias, A, B, rankScale of each; gates, rowToGate, rankExpert.
+ */
+function groupCase(label: string, m: number, k: number, outs: number[], gated: boolean): OpCase {
+  const rank = 6;
+  const inputs: InputSpec[] = [
+    data([m, k]),
+    ...outs.flatMap((n) => adaptedInputs(m, n, k, rank, false).slice(1)),
+    ...(gated ? adaptedInputs(m, 1, k, rank, true).slice(6) : []),
+  ];
+  const members = (all: Tensor[]) =>
+    outs.map((_, i) => {
+      const [w, bias, A, B, rankScale] = all.slice(1 + 5 * i, 6 + 5 * i) as Tensor[];
+      const [gates, rowToGate, rankExpert] = all.slice(1 + 5 * outs.length) as Tensor[];
+      const gating =
+        gated && i === 0 ? { gates: gates!, rowToGate: rowToGate!, rankExpert: rankExpert! } : {};
+      const low: LowRank = { A: A!, B: B!, rankScale: rankScale!, ...gating };
+      // The second is frozen when there are gates: its pair stays without effect and without gradient.
+      return { w: w!, bias: bias!, low: gated && i > 0 ? null : low };
+    });
+  const run = (all: Tensor[]): Tensor => {
+    const x = all[0]!;
+    const dtype = x.dtype === 'i32' ? 'f32' : x.dtype;
+    const list = members(all).map(({ w, bias, low }) => ({
+      weight: FrozenWeight.pack(w, w.shape as [number, number], { dtype }),
+      bias,
+      lowRank: low,
+    }));
+    try {
+      return concat(linearGroup(x, list), -1);
+    } finally {
+      for (const { weight } of list) weight.dispose();
+    }
+  };
+  const twin = (all: Tensor[]): Tensor =>
+    concat(
+      members(all).map(({ w, bias, low }) =>
+        low
+          ? adaptedLinearTwin(all[0]!, w, bias, low)
+          : add(matmul(all[0]!, w, { transposeB: true }), bias),
+      ),
+      -1,
+    );
+  return row('linearGroup', label, inputs, run, { twin });
+}
+
 /** linear without a bias. */
 export function linearCase(label: string, m: number, n: number, k: number, large = false): OpCase {
   return row(
@@ -96,4 +146,6 @@ export const linearCases: OpCase[] = [
   linearCase('without bias', 7, 19, 33),
   adaptedCase('LoRA', [7, 19, 33, 6], false),
   adaptedCase('three gated experts', [7, 19, 33, 6], true),
+  groupCase('q, k, v with LoRA', 7, 33, [19, 16, 5], false),
+  groupCase('gated experts beside a frozen one', 7, 33, [19, 16], true),
 ];

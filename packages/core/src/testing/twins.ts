@@ -2,7 +2,7 @@
 import { add, div, mul, sub } from '../ops/binary';
 import { gatherRows } from '../ops/gather';
 import { concat, sliceCols, sliceRows } from '../ops/layout';
-import type { LowRank } from '../ops/linear';
+import type { LowRank } from '../ops/shared/low-rank';
 import { matmul } from '../ops/matmul';
 import { topKMask } from '../ops/routing';
 import { logSoftmax, softmax } from '../ops/softmax';

@@ -3,6 +3,7 @@ import {
   attention,
   cast,
   type ForwardContext,
+  forwardTogether,
   gatherRows,
   gelu,
   InputError,
@@ -104,10 +105,8 @@ export class BertBackbone implements Backbone {
   private block(layer: BertLayer, x: Tensor, ctx: ForwardContext): Tensor {
     const { heads, headDim, layerNormEps, activation } = this.config;
     return scope(() => {
-      const q = layer.query.forward(x, ctx);
-      const k = layer.key.forward(x, ctx);
-      const v = layer.value.forward(x, ctx);
-      const mixed = attention(q, k, v, ctx.batch.cuSeqlens, {
+      const [q, k, v] = forwardTogether([layer.query, layer.key, layer.value], x, ctx);
+      const mixed = attention(q!, k!, v!, ctx.batch.cuSeqlens, {
         heads,
         kvHeads: heads,
         headDim,

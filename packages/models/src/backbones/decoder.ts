@@ -2,6 +2,7 @@ import {
   add,
   attention,
   type ForwardContext,
+  forwardTogether,
   gatherRows,
   type Linear,
   type PackedBatch,
@@ -107,12 +108,13 @@ export class DecoderBackbone implements Backbone {
       const h = rmsNorm(x, layer.inputNorm, eps);
       const rotate = (y: Tensor, norm: Tensor | null, count: number) =>
         rope(this.headNorm(y, norm, count), positions, this.frequencies, { heads: count, headDim });
-      const q = rotate(layer.q.forward(h, ctx), layer.qNorm, heads);
-      const k = rotate(layer.k.forward(h, ctx), layer.kNorm, kvHeads);
-      const v = layer.v.forward(h, ctx);
-      const mixed = attention(q, k, v, cuSeqlens, { heads, kvHeads, headDim, causal: true });
+      const [queries, keys, v] = forwardTogether([layer.q, layer.k, layer.v], h, ctx);
+      const q = rotate(queries!, layer.qNorm, heads);
+      const k = rotate(keys!, layer.kNorm, kvHeads);
+      const mixed = attention(q, k, v!, cuSeqlens, { heads, kvHeads, headDim, causal: true });
       const { y, sum } = rmsNormResidual(layer.o.forward(mixed, ctx), x, layer.postNorm, eps);
-      const active = swiglu(layer.gate.forward(y, ctx), layer.up.forward(y, ctx));
+      const [gate, up] = forwardTogether([layer.gate, layer.up], y, ctx);
+      const active = swiglu(gate!, up!);
       return add(sum, layer.down.forward(active, ctx));
     });
   }
