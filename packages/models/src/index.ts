@@ -1,12 +1,19 @@
-export type { Backbone } from './backbones/backbone';
+export { type Backbone, runLayers } from './backbones/backbone';
 export { BertBackbone } from './backbones/bert';
 export { DecoderBackbone } from './backbones/decoder';
+export {
+  type BackboneFactory,
+  type BackbonePlan,
+  backboneNames,
+  registerBackbone,
+} from './backbones/registry';
 export { planBatches } from './batching';
-export type { BackboneConfig, BertConfig, DecoderConfig } from './config/backbone';
+export type { BackboneConfig, BertConfig, CustomConfig, DecoderConfig } from './config/backbone';
 export type { PoolingMode } from './config/sentence-transformers';
 export { ClassifierHead, type RerankHead, YesNoHead } from './heads/head';
 export { RerankerPrompt, rerankerTemplate, rerankerTemplateHash } from './heads/reranker-template';
 export { vocabularyLogits } from './heads/vocabulary';
+export type { Fields } from './json-file';
 export { type LoadOptions, loadModel } from './load';
 export { type LocateOptions, locateModel } from './locate';
 export { Model } from './model';
@@ -22,4 +29,4 @@ export type {
 } from './run-options';
 export { type Encoded, TextTokenizer } from './tokenizer';
 export { type EncodedForTraining, type TrainingView, trainingView } from './training-view';
-export type { ComputeDType } from './weights';
+export type { ComputeDType, WeightReader } from './weights';

@@ -1,14 +1,9 @@
 import { join } from 'node:path';
 import { type Backend, getBackend, InputError, type Tensor } from '@unimoer/core';
 import type { Backbone } from './backbones/backbone';
-import { BertBackbone } from './backbones/bert';
-import { DecoderBackbone, LM_HEAD } from './backbones/decoder';
-import {
-  type BackboneConfig,
-  checkVocabulary,
-  type DecoderConfig,
-  parseBackboneConfig,
-} from './config/backbone';
+import { LM_HEAD } from './backbones/decoder';
+import { planBackbone } from './backbones/registry';
+import { type BackboneConfig, checkVocabulary, type DecoderConfig } from './config/backbone';
 import {
   type PoolingMode,
   readSentenceTransformers,
@@ -40,21 +35,17 @@ export interface LoadOptions {
   instruction?: string;
 }
 
-const PREFIXES: Readonly<Record<BackboneConfig['family'], readonly string[]>> = {
-  bert: ['bert.', '0.auto_model.'],
-  decoder: ['model.'],
-};
-
 /**
  * Loads a MODEL: a folder, `npm:PACKAGE` or `hf:ORG/NAME`. `modules.json` decides first, then the
- * architecture in `config.json`. Throws InputError naming file, field or tensor for whatever does not fit.
+ * architecture in `config.json`, whose `model_type` names a registered backbone. Throws InputError naming file, field or tensor for whatever does not fit.
  */
 export function loadModel(model: string, options: LoadOptions = {}): Model {
   const root = locateModel(model, { from: options.from });
   const modules = readSentenceTransformers(root);
   const folder = modules?.transformerFolder ?? root;
   const remedy = 'name the folder that holds config.json, tokenizer.json and the weights';
-  const config = parseBackboneConfig(Fields.read(join(folder, 'config.json'), remedy));
+  const plan = planBackbone(Fields.read(join(folder, 'config.json'), remedy));
+  const { config } = plan;
   const tokenizer = TextTokenizer.load(folder);
   checkVocabulary(config, tokenizer.largestId(), tokenizer.file);
   const pooling = choosePooling(config, modules, options.pooling);
@@ -66,16 +57,13 @@ export function loadModel(model: string, options: LoadOptions = {}): Model {
   const weights = new WeightReader(
     folder,
     checkpoint,
-    PREFIXES[config.family],
+    plan.prefixes,
     options.dtype ?? 'f32',
     options.backend ?? getBackend(),
     options.forBackward ?? false,
   );
   try {
-    const backbone =
-      config.family === 'bert'
-        ? new BertBackbone(config, weights)
-        : new DecoderBackbone(config, weights, options.languageHead);
+    const backbone = plan.build(weights, { languageHead: options.languageHead });
     const readout = chooseHead(backbone, modules, tokenizer, weights, options.instruction);
     const unused = weights.unused();
     if (unused.length > 0) warnings.push(`${folder}: unused tensors: ${unused.join(', ')}`);
@@ -108,9 +96,9 @@ function choosePooling(
   modules: SentenceTransformersConfig | null,
   override: PoolingMode | undefined,
 ): { mode: PoolingMode; includePrompt: boolean } {
-  const fallback = config.family === 'bert' ? 'mean' : 'last';
-  const mode = override ?? modules?.pooling?.mode ?? fallback;
-  if (mode === 'cls' && config.family === 'decoder') {
+  const causal = config.family === 'custom' ? config.causal : config.family === 'decoder';
+  const mode = override ?? modules?.pooling?.mode ?? (causal ? 'last' : 'mean');
+  if (mode === 'cls' && causal) {
     throw new InputError({
       where: 'pooling',
       got: 'cls (first token) on a causal decoder',
@@ -202,6 +190,7 @@ function chooseHead(
   if (modules?.pooling) {
     return { ...none, noHead: 'the folder has a Pooling module, so it is an encoder' };
   }
+  if (config.family === 'custom') return none;
   if (architecture.endsWith('ForSequenceClassification')) {
     const output = config.family === 'bert' ? 'classifier' : 'score';
     const labels = weights.shapeOf(`${output}.weight`)[0] ?? 0;

@@ -111,7 +111,11 @@ describe('loading', () => {
   const query = 'encoder.layer.1.attention.self.query.weight';
 
   it.each([
-    ['an unknown family', () => config({ model_type: 'mamba' }), /model_type: got "mamba"/],
+    [
+      'an unknown family',
+      () => config({ model_type: 'mamba' }),
+      /model_type: got "mamba", expected one of bert, llama, mistral, qwen2, qwen3/,
+    ],
     ['a missing field', () => config({ hidden_size: undefined }), /hidden_size: got nothing/],
     ['heads that do not divide', () => config({ num_attention_heads: 7 }), /num_attention_heads/],
     [

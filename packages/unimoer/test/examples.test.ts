@@ -9,6 +9,7 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 /** A line that shows that the example did what its header says. */
 const expected: Record<string, RegExp> = {
   'custom-backend.ts': /gradient: (-?0\.\d{6} ?){6}/,
+  'custom-backbone.ts': /near 0\.9\d+, far 0\.3\d+\nadapted: 2\ntrainable: 6144/,
   'custom-loss.ts': /step 4: loss 0\.\d{4}/,
   'custom-router.ts': /gates of layer 0 by sequence: \[ 1, 0, 0, 1 \]/,
   'search-and-rerank.ts': /reranked +\{ 'ndcg@10': 0\.\d+/,

@@ -41,7 +41,17 @@ export interface DecoderConfig extends SharedConfig {
   windowed: boolean;
 }
 
-export type BackboneConfig = BertConfig | DecoderConfig;
+/** What the loader asks of a family that `registerBackbone` added. */
+export interface CustomConfig
+  extends Pick<SharedConfig, 'hiddenSize' | 'layers' | 'vocabSize' | 'maxPositions'> {
+  family: 'custom';
+  modelType: string;
+  architecture: string | null;
+  /** Pools the last token unless the folder says otherwise; other families take the mean. */
+  causal: boolean;
+}
+
+export type BackboneConfig = BertConfig | DecoderConfig | CustomConfig;
 
 const BERT_ACTIVATIONS: Readonly<Record<string, BertConfig['activation']>> = {
   gelu: 'gelu',
@@ -58,17 +68,7 @@ const DECODERS: Readonly<Record<string, { qkNorm: boolean; qkvBias: boolean }>> 
   mistral: { qkNorm: false, qkvBias: false },
 };
 
-/** Reads `config.json` of a supported family. Throws InputError naming file and field. */
-export function parseBackboneConfig(config: Fields): BackboneConfig {
-  const type = config.string('model_type', '');
-  if (type === 'bert') return parseBert(config);
-  if (type in DECODERS) return parseDecoder(config, type);
-  throw config.fail(
-    'model_type',
-    ['bert', ...Object.keys(DECODERS)].join(', '),
-    'choose a model of a supported family',
-  );
-}
+export const DECODER_TYPES: readonly string[] = Object.keys(DECODERS);
 
 function shared(config: Fields): Omit<SharedConfig, 'headDim'> {
   return {
@@ -97,7 +97,8 @@ function evenHeads(config: Fields, hidden: number, heads: number): number {
   return hidden / heads;
 }
 
-function parseBert(config: Fields): BertConfig {
+/** Reads `config.json` of BERT. Throws InputError naming file and field. */
+export function parseBertConfig(config: Fields): BertConfig {
   const base = shared(config);
   const activation = BERT_ACTIVATIONS[config.string('hidden_act', 'gelu')];
   if (!activation) throw config.fail('hidden_act', Object.keys(BERT_ACTIVATIONS).join(', '));
@@ -121,7 +122,8 @@ function parseBert(config: Fields): BertConfig {
   };
 }
 
-function parseDecoder(config: Fields, modelType: string): DecoderConfig {
+/** Reads `config.json` of one of DECODER_TYPES. Throws InputError naming file and field. */
+export function parseDecoderConfig(config: Fields, modelType: string): DecoderConfig {
   const base = shared(config);
   const traits = DECODERS[modelType]!;
   const headDim = config.has('head_dim')
