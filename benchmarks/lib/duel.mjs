@@ -52,11 +52,12 @@ const relative = (a, b) => Math.abs(a - b) / Math.max(Math.abs(a), Math.abs(b), 
 
 /**
  * sides[0] is ours. `tolerance` bounds the relative difference of every number in `check` against ours; a side that
- * fails it ends the benchmark, because a wrong result has no speed.
+ * fails it ends the benchmark, because a wrong result has no speed. `verify` may compare more, before anything is
+ * timed: it gets the names and returns what to record of each.
  */
 export async function duel(
   specs,
-  { rounds = 9, warmup = 3, tolerance = 1e-3, log = console.error } = {},
+  { rounds = 9, warmup = 3, tolerance = 1e-3, verify = () => [], log = console.error } = {},
 ) {
   const sides = specs.map((spec) => new Side(spec));
   try {
@@ -74,6 +75,7 @@ export async function duel(
         }
       }
     }
+    const verified = verify(sides.map(({ name }) => name));
     for (let round = 0; round < warmup + rounds; round++) {
       for (const side of sides) {
         const { ms } = await side.ask('run');
@@ -89,7 +91,8 @@ export async function duel(
         minMs: Math.min(...side.times),
         maxMs: Math.max(...side.times),
         peakRssMb,
-        check: ready[i].check,
+        check: { ...ready[i].check, ...verified[i] },
+        settings: ready[i].settings,
       });
     }
     for (const r of results) {

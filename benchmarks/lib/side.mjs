@@ -3,8 +3,8 @@ import { createInterface } from 'node:readline';
 
 const answer = (fields) => process.stdout.write(`${JSON.stringify(fields)}\n`);
 
-export async function serve(iteration, check) {
-  answer({ ready: true, check: await check() });
+export async function serve(iteration, check, settings) {
+  answer({ ready: true, check: await check(), settings });
   for await (const line of createInterface({ input: process.stdin })) {
     if (line.trim() === 'run') {
       const start = performance.now();

@@ -1,9 +1,11 @@
 """Encodes texts with sentence-transformers, in f32 or bf16.
 
 usage: encode.py SPEC.json f32|bf16     SPEC.json: {"model", "weights", "texts", "maxLength", "batchSize"}
+The vectors go to the file that UNIMOER_BENCH_VECTORS names.
 """
 
 import json
+import os
 import sys
 import tempfile
 
@@ -42,9 +44,8 @@ def encode():
 
 
 def check():
-    vectors = encode()
-    # shifted, so that a relative tolerance fits a cosine near 0
-    return {"cosine01": 1 + float(vectors[0] @ vectors[1]), "cosine12": 1 + float(vectors[1] @ vectors[2])}
+    encode().numpy().tofile(os.environ["UNIMOER_BENCH_VECTORS"])
+    return {}
 
 
 serve(encode, check)
