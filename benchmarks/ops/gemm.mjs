@@ -39,5 +39,10 @@ for (const row of rows) {
       `${(100 * row.share).toFixed(1).padStart(5)} % of ${row.peak.toFixed(0)}`,
   );
 }
-if (values.record)
-  record(values.threads ? `gemm-threads-${values.threads}` : 'gemm', { load: loadavg()[0], rows });
+if (values.record) {
+  const suffix = [
+    values.isa && `-${values.isa}`,
+    values.threads && `-threads-${values.threads}`,
+  ].join('');
+  record(`gemm${suffix}`, { load: loadavg()[0], rows });
+}

@@ -1,12 +1,18 @@
 /**
  * LoRA and MoE-LoRA training steps against PyTorch at its best settings.
- * usage: npm run bench -- lora-step [CASE ...]   (UNIMOER_PYTHON names an interpreter with the peers installed)
+ * usage: npm run bench -- lora-step [CASE ...] [--isa NAME]
+ *
+ * UNIMOER_PYTHON names an interpreter with the peers installed. `--isa` forces our instruction set; with avx2 every peer
+ * runs twice, held to AVX2 as we are and free to use what the machine has.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { duel } from '../lib/duel.mjs';
+import { measurePeak } from '../lib/peak.mjs';
 import { python, record, root } from '../lib/record.mjs';
+import { roofline } from './flops.mjs';
 import { writeSpec } from './specs.mjs';
 
 const topTwo = { experts: 8, kind: 'topK', topK: 2, shared: true, rank: 8, scale: 2 };
@@ -57,7 +63,28 @@ const cases = {
   },
 };
 
-const wanted = process.argv.slice(2).filter((a) => !a.startsWith('-'));
+const { values, positionals: wanted } = parseArgs({
+  options: { isa: { type: 'string', default: '' } },
+  allowPositionals: true,
+});
+const unknown = wanted.find((name) => !(name in cases));
+if (unknown) {
+  console.error(`error: CASE: got ${unknown}, expected ${Object.keys(cases).join(', ')}`);
+  process.exit(2);
+}
+const { isa } = values;
+/** Names of peers held to the instruction set that ours is held to. */
+const HELD = ', AVX2 only';
+const held = { ATEN_CPU_CAPABILITY: 'avx2', ONEDNN_MAX_CPU_ISA: 'AVX2' };
+// glibc keeps freed blocks, which is PyTorch's best setting: no first-touch cost in every step
+const tuned = {
+  MALLOC_TRIM_THRESHOLD_: '-1',
+  MALLOC_TOP_PAD_: '268435456',
+  MALLOC_MMAP_MAX_: '0',
+  GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
+};
+const fastest = (sides) =>
+  sides.length > 0 ? Math.min(...sides.map(({ medianMs }) => medianMs)) : null;
 const folder = mkdtempSync(join(tmpdir(), 'unimoer-bench-'));
 const results = {};
 try {
@@ -69,33 +96,46 @@ try {
       name: `unimoer ${dtype}`,
       command: process.execPath,
       args: [join(root, 'benchmarks/train/step.mjs'), file, dtype],
-      env: {},
+      env: isa ? { UNIMOER_CPU_ISA: isa } : {},
     };
-    const theirs = peers.map(([label, args]) => ({
-      name: label,
-      command: python,
-      args: [join(root, 'benchmarks/baselines/pytorch/lora_step.py'), file, ...args],
-      // glibc keeps freed blocks, which is PyTorch's best setting: no first-touch cost in every step
-      env: {
-        MALLOC_TRIM_THRESHOLD_: '-1',
-        MALLOC_TOP_PAD_: '268435456',
-        MALLOC_MMAP_MAX_: '0',
-        GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
-      },
-    }));
+    const theirs = peers.flatMap(([label, args]) => {
+      const peer = {
+        name: label,
+        command: python,
+        args: [join(root, 'benchmarks/baselines/pytorch/lora_step.py'), file, ...args],
+        env: tuned,
+      };
+      if (isa !== 'avx2') return [peer];
+      return [{ ...peer, name: `${label}${HELD}`, env: { ...tuned, ...held } }, peer];
+    });
+    measurePeak(isa, 2);
     const sides = await duel([ours, ...theirs], { tolerance });
-    const best = Math.min(...sides.slice(1).map((s) => s.medianMs));
-    const memory = Math.min(...sides.slice(1).map((s) => s.peakRssMb));
-    results[name] = {
+    const peak = measurePeak(isa, 2)[dtype];
+    const [mine, ...others] = sides;
+    const best = fastest(others);
+    const bestHeld = fastest(others.filter(({ name }) => name.endsWith(HELD)));
+    const memory = Math.min(...others.map((s) => s.peakRssMb));
+    const roof = roofline(mine.settings.flops.total, peak, mine.medianMs, bestHeld ?? best);
+    const result = {
+      isa: mine.settings.isa,
       sides,
-      speedupOverBest: best / sides[0].medianMs,
-      memoryRatio: sides[0].peakRssMb / memory,
+      speedupOverBest: best / mine.medianMs,
+      ...(bestHeld ? { speedupOverAvx2: bestHeld / mine.medianMs } : {}),
+      memoryRatio: mine.peakRssMb / memory,
+      roofline: roof,
     };
+    results[name] = result;
     console.error(
-      `best peer / ours: ${results[name].speedupOverBest.toFixed(2)}x, memory ${results[name].memoryRatio.toFixed(2)}x`,
+      `best peer / ours: ${result.speedupOverBest.toFixed(2)}x` +
+        `${bestHeld ? `, held to AVX2 ${result.speedupOverAvx2.toFixed(2)}x` : ''}, memory ${result.memoryRatio.toFixed(2)}x`,
+    );
+    console.error(
+      `${roof.gflop.toFixed(1)} GFLOP at ${roof.gflops.toFixed(0)} of ${peak.toFixed(0)} GFLOP/s, ${(100 * roof.share).toFixed(0)} % of the roof ` +
+        `(${roof.roofMs.toFixed(0)} ms), which allows ${roof.largestRatio.toFixed(2)}x at most`,
     );
   }
-  if (process.env.UNIMOER_BENCH_RECORD !== '0') record('lora-step', { results });
+  if (process.env.UNIMOER_BENCH_RECORD !== '0')
+    record(isa ? `lora-step-${isa}` : 'lora-step', { results });
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import {
   AdamW,
+  backendInfo,
   backward,
   clipGradNorm,
   disposeBatch,
@@ -21,6 +22,7 @@ import { infoNce } from '@unimoer/losses';
 import { loadModel } from '@unimoer/models';
 import { attachAdapter } from '@unimoer/moe-lora';
 import { serve } from '../lib/side.mjs';
+import { stepFlops } from './flops.mjs';
 
 const [specFile, dtype] = process.argv.slice(2);
 const spec = JSON.parse(readFileSync(specFile, 'utf8'));
@@ -122,6 +124,11 @@ await serve(
     const gradNorm = clipGradNorm(parameters, Number.POSITIVE_INFINITY);
     optimizer.zeroGrad();
     return { loss, gradNorm };
+  },
+  {
+    isa: backendInfo().isa,
+    threads: backendInfo().threads,
+    flops: stepFlops(model.backbone, spec),
   },
 );
 disposeBatch(batch);
