@@ -44,6 +44,8 @@ void along_k(uint32_t* out, int64_t stride, const T* src, int64_t lane_stride, i
   for (; (w + kLanes) * kElements <= k; w += kLanes) {
     Vi v[kLanes];
     for (int i = 0; i < kLanes; ++i) v[i] = load_words<T, kPairs>(lane[i] + w * kElements);
+    // The same place of the lanes that come next.
+    for (int i = 0; i < kLanes; ++i) __builtin_prefetch(lane[i] + w * kElements + lanes * lane_stride);
     transpose(v);
     for (int i = 0; i < kLanes; ++i) store_int(reinterpret_cast<int32_t*>(out + (w + i) * stride), v[i]);
   }
@@ -63,20 +65,50 @@ UM_INLINE Vi pair_of(const T* low, const T* high, int n) {
     return pack_pair(l, h);
 }
 
+#if defined(__AVX512BW__)
+// Words (a[0], b[0]) ... (a[15], b[15]), then (a[16], b[16]) ... of two rows a, b of 32 halves.
+struct PairOrder {
+  alignas(64) uint16_t at[2][32];
+  constexpr PairOrder() : at() {
+    for (int i = 0; i < 32; ++i) {
+      at[i / 16][2 * (i % 16)] = static_cast<uint16_t>(i);
+      at[i / 16][2 * (i % 16) + 1] = static_cast<uint16_t>(32 + i);
+    }
+  }
+};
+constexpr PairOrder kPairOrder;
+
+UM_INLINE void interleave_two_rows(uint32_t* out, const void* low, const void* high) {
+  const __m512i a = _mm512_loadu_si512(low), b = _mm512_loadu_si512(high);
+  for (int i = 0; i < 2; ++i)
+    _mm512_storeu_si512(out + i * kLanes, _mm512_permutex2var_epi16(a, _mm512_load_si512(kPairOrder.at[i]), b));
+}
+#endif
+
 // Lanes run along memory: one (or two) row loads per word, all lanes of the panel before the next
 // row, so that a line of memory is used while it is near. Absent lanes are zero.
 template <class T, bool kPairs>
 void along_lanes(uint32_t* out, int64_t stride, const T* src, int64_t k_stride, int64_t lanes, int64_t k,
                  int64_t words) {
-  constexpr int64_t kAhead = 12;
+  constexpr int64_t kAhead = 40;
   for (int64_t w = 0; w < words; ++w, out += stride) {
     const T* row = src + (kPairs ? 2 * w : w) * k_stride;
     const T* second = kPairs && 2 * w + 1 < k ? row + k_stride : nullptr;
     if (w + kAhead < words) {
       const T* ahead = row + (kPairs ? 2 : 1) * kAhead * k_stride;
       __builtin_prefetch(ahead);
+      __builtin_prefetch(ahead + lanes - 1);
       if (kPairs) __builtin_prefetch(ahead + k_stride);
+      if (kPairs) __builtin_prefetch(ahead + k_stride + lanes - 1);
     }
+#if defined(__AVX512BW__)
+    if constexpr (kPairs && sizeof(T) == 2) {
+      if (lanes == kPanel && second) {
+        interleave_two_rows(out, row, second);
+        continue;
+      }
+    }
+#endif
     for (int64_t j = 0; j < lanes; j += kLanes) {
       const int n = static_cast<int>(smaller(lanes - j, kLanes));
       Vi v;
