@@ -60,6 +60,7 @@ export { linear } from './ops/linear';
 export { type MatmulOptions, matmul } from './ops/matmul';
 export { l2Normalize, segmentMean } from './ops/pooling';
 export { rmsNorm, rmsNormResidual } from './ops/rms-norm';
+export { rmsNormRope } from './ops/rms-norm-rope';
 export { sparsegen, topKMask } from './ops/routing';
 export { logSoftmax, softmax } from './ops/softmax';
 export type { ReduceAxis } from './ops/shared/sum-groups';

@@ -64,6 +64,8 @@ export const kernelRows = [
   ['vocabulary_cross_entropy_grad', 7, 5],
   ['contrastive', 6, 5],
   ['contrastive_grad', 8, 5],
+  ['norm_rope', 6, 5],
+  ['norm_rope_grad', 8, 4],
 ] as const;
 
 export type KernelName = (typeof kernelRows)[number][0];

@@ -3,6 +3,7 @@ import { add } from '../ops/binary';
 import { crossEntropy } from '../ops/cross-entropy';
 import { layerNorm } from '../ops/layer-norm';
 import { rmsNorm, rmsNormResidual } from '../ops/rms-norm';
+import { rmsNormRope } from '../ops/rms-norm-rope';
 import { sparsegen } from '../ops/routing';
 import { swiglu } from '../ops/swiglu';
 import { tanh } from '../ops/unary';
@@ -12,6 +13,7 @@ import {
   crossEntropyTwin,
   layerNormTwin,
   rmsNormResidualTwin,
+  rmsNormRopeTwin,
   rmsNormTwin,
   ropeTwin,
   sparsegenTwin,
@@ -98,6 +100,18 @@ export const fusedCases: OpCase[] = [
     ],
     ([x, at, freq]) => rope(x!, at!, freq!, ropeHeads),
     { twin: ([x, at, freq]) => ropeTwin(x!, at!, freq!, ropeHeads) },
+  ),
+  row(
+    'rmsNormRope',
+    'two heads of 8',
+    [
+      data([5, 16]),
+      parameter([8]),
+      integers([0, 1, 2, 7, 300]),
+      { shape: [4], fill: invFreq, role: 'f32', grad: false },
+    ],
+    ([x, w, at, freq]) => rmsNormRope(x!, w!, eps, at!, freq!, ropeHeads),
+    { twin: ([x, w, at, freq]) => rmsNormRopeTwin(x!, w!, eps, at!, freq!, ropeHeads) },
   ),
   ...attentions.map(([label, lengths, options]) => attentionCase(label, lengths, options)),
   row('swiglu', '[3, 37]', [data([3, 37]), data([3, 37])], ([g, u]) => swiglu(g!, u!), {

@@ -7,10 +7,11 @@ import { layerNorm } from '../ops/layer-norm';
 import { matmul } from '../ops/matmul';
 import { l2Normalize, segmentMean } from '../ops/pooling';
 import { rmsNorm } from '../ops/rms-norm';
+import { rmsNormRope } from '../ops/rms-norm-rope';
 import { softmax } from '../ops/softmax';
 import { swiglu } from '../ops/swiglu';
 import { gelu } from '../ops/unary';
-import { data, integers, type OpCase, parameter, row } from './case';
+import { data, type InputSpec, integers, type OpCase, parameter, row } from './case';
 import { attentionCase } from './cases-fused';
 import { adaptedCase, linearCase } from './cases-linear';
 
@@ -18,6 +19,15 @@ const large = true;
 const tokens = 520;
 const minilm = { heads: 3, kvHeads: 3, headDim: 32, causal: false };
 const qwen = { heads: 4, kvHeads: 2, headDim: 128, causal: true };
+
+const qwenHeads = { heads: 4, headDim: 128 };
+const positions = integers(Array.from({ length: 150 }, (_, t) => t * 7));
+const frequencies: InputSpec = {
+  shape: [64],
+  fill: Array.from({ length: 64 }, (_, i) => 1e6 ** (-i / 64)),
+  role: 'f32',
+  grad: false,
+};
 
 export const largeCases: OpCase[] = [
   row('gelu', '[520, 384]', [data([tokens, 384])], ([x]) => gelu(x!), { large }),
@@ -45,17 +55,15 @@ export const largeCases: OpCase[] = [
   row(
     'rope',
     'four heads of 128',
-    [
-      data([150, 512]),
-      integers(Array.from({ length: 150 }, (_, t) => t * 7)),
-      {
-        shape: [64],
-        fill: Array.from({ length: 64 }, (_, i) => 1e6 ** (-i / 64)),
-        role: 'f32',
-        grad: false,
-      },
-    ],
-    ([x, at, freq]) => rope(x!, at!, freq!, { heads: 4, headDim: 128 }),
+    [data([150, 512]), positions, frequencies],
+    ([x, at, freq]) => rope(x!, at!, freq!, qwenHeads),
+    { large },
+  ),
+  row(
+    'rmsNormRope',
+    'four heads of 128',
+    [data([150, 512]), parameter([128]), positions, frequencies],
+    ([x, w, at, freq]) => rmsNormRope(x!, w!, 1e-6, at!, freq!, qwenHeads),
     { large },
   ),
   row('swiglu', '[300, 1024]', [data([300, 1024]), data([300, 1024])], ([g, u]) => swiglu(g!, u!), {

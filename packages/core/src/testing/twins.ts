@@ -106,6 +106,19 @@ export function ropeTwin(
   return concat(parts, -1);
 }
 
+/** Twin of rmsNormRope. */
+export function rmsNormRopeTwin(
+  x: Tensor,
+  weight: Tensor,
+  eps: number,
+  positions: Tensor,
+  invFreq: Tensor,
+  options: { heads: number; headDim: number },
+): Tensor {
+  const byHead = x.reshape([x.shape[0]! * options.heads, options.headDim]);
+  return ropeTwin(rmsNormTwin(byHead, weight, eps).reshape(x.shape), positions, invFreq, options);
+}
+
 /** Twin of attention: dense scores, one sequence and head at a time. */
 export function attentionTwin(
   q: Tensor,

@@ -8,6 +8,7 @@ import {
   type PackedBatch,
   rmsNorm,
   rmsNormResidual,
+  rmsNormRope,
   rope,
   scope,
   swiglu,
@@ -106,8 +107,12 @@ export class DecoderBackbone implements Backbone {
     const { positions, cuSeqlens } = ctx.batch;
     return scope(() => {
       const h = rmsNorm(x, layer.inputNorm, eps);
-      const rotate = (y: Tensor, norm: Tensor | null, count: number) =>
-        rope(this.headNorm(y, norm, count), positions, this.frequencies, { heads: count, headDim });
+      const rotate = (y: Tensor, norm: Tensor | null, count: number) => {
+        const layout = { heads: count, headDim };
+        return norm
+          ? rmsNormRope(y, norm, eps, positions, this.frequencies, layout)
+          : rope(y, positions, this.frequencies, layout);
+      };
       const [queries, keys, v] = forwardTogether([layer.q, layer.k, layer.v], h, ctx);
       const q = rotate(queries!, layer.qNorm, heads);
       const k = rotate(keys!, layer.kNorm, kvHeads);
@@ -117,14 +122,6 @@ export class DecoderBackbone implements Backbone {
       const active = swiglu(gate!, up!);
       return add(sum, layer.down.forward(active, ctx));
     });
-  }
-
-  private headNorm(x: Tensor, weight: Tensor | null, heads: number): Tensor {
-    if (!weight) return x;
-    const tokens = x.shape[0]!;
-    const { headDim, rmsNormEps } = this.config;
-    const perHead = rmsNorm(x.reshape([tokens * heads, headDim]), weight, rmsNormEps);
-    return perHead.reshape([tokens, heads * headDim]);
   }
 }
 

@@ -6,6 +6,7 @@ import { elementwise } from './elementwise';
 import { gemmFamily } from './gemm';
 import { loss } from './loss';
 import { norm } from './norm';
+import { normRopeFamily } from './norm-rope';
 import { optim } from './optim';
 import { reduce } from './reduce';
 import { routing } from './routing';
@@ -25,4 +26,5 @@ export const referenceKernels: Readonly<Record<KernelName, ReferenceKernel>> = {
   ...gemmFamily,
   ...adapted,
   ...scores,
+  ...normRopeFamily,
 };
