@@ -63,9 +63,9 @@ class AveragingBackbone implements Backbone {
   }
 
   layers(hidden: Tensor, ctx: ForwardContext, from: number, to: number): Tensor {
-    return runLayers(hidden, ctx, from, to, (i, x) =>
-      scope(() => add(x, tanh(this.dense[i]!.forward(x, ctx)))),
-    );
+    const block = (i: number, x: Tensor) =>
+      scope(() => add(x, tanh(this.dense[i]!.forward(x, ctx))));
+    return runLayers(hidden, ctx, from, to, block, this.dense);
   }
 
   final(hidden: Tensor): Tensor {

@@ -20,6 +20,7 @@ export function defaultTrainConfig(arm: Arm): TrainConfig {
       warmupFraction: 0.1,
     },
     negativeRanks: [0, 20],
+    gradientCheckpointing: false,
     checkpointEvery: 0,
   };
 }

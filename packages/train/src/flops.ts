@@ -4,7 +4,8 @@ import type { TrainableBackbone } from './types';
 /**
  * Estimated floating-point operations, two per multiply-add: the linears, the adapters and attention's two
  * products. A training step adds the backward pass of what lies above the lowest adapter: as much again
- * for frozen linears (no weight gradient), twice as much for adapters and attention. Nothing is
+ * for frozen linears (no weight gradient), twice as much for adapters and attention; gradient
+ * checkpointing adds their forward pass once more. Nothing is
  * subtracted for cached features, so that the figure depends on the configuration alone.
  */
 export class FlopCounter {
@@ -16,6 +17,7 @@ export class FlopCounter {
   constructor(
     private readonly backbone: TrainableBackbone,
     adapter: AttachedAdapter | null,
+    private readonly gradientCheckpointing: boolean,
   ) {
     const lowest = adapter ? adapter.lowestLayer : backbone.layers;
     let all = 0;
@@ -44,6 +46,9 @@ export class FlopCounter {
     const backward =
       tokens * (this.trainedLinears + 2 * this.adapters) +
       2 * attentionPerLayer * this.trainedLayers;
-    return forward + backward;
+    const again = this.gradientCheckpointing
+      ? tokens * (this.trainedLinears + this.adapters) + attentionPerLayer * this.trainedLayers
+      : 0;
+    return forward + backward + again;
   }
 }

@@ -26,6 +26,7 @@ export class ArmModel {
     readonly arm: Arm,
     seed: number,
     private readonly store: FeatureStore | null,
+    private readonly gradientCheckpointing: boolean,
   ) {
     const { backend, hiddenSize } = backbone;
     this.adapter = arm.adapter
@@ -55,7 +56,11 @@ export class ArmModel {
     const { backbone, adapter, frozenLayers, store } = this;
     const tasks = texts.map(() => task);
     const batch = backbone.pack(texts, tasks);
-    const ctx = new ForwardContext(batch, { training, hooks: [...(adapter?.hooks ?? [])] });
+    const ctx = new ForwardContext(batch, {
+      training,
+      hooks: [...(adapter?.hooks ?? [])],
+      gradientCheckpointing: this.gradientCheckpointing,
+    });
     const reuse = store !== null && frozenLayers > 0;
     const start = reuse
       ? cachedHidden(backbone, texts, tasks, frozenLayers, store)

@@ -23,7 +23,8 @@ import type { StepMetrics, TrainConfig, TrainDeps, TrainResult, TrainSummary } f
  */
 export async function trainRun(config: TrainConfig, deps: TrainDeps): Promise<TrainResult> {
   checkConfig(config);
-  const model = new ArmModel(deps.backbone, config.arm, config.seed, deps.cache ?? null);
+  const { arm, seed, gradientCheckpointing } = config;
+  const model = new ArmModel(deps.backbone, arm, seed, deps.cache ?? null, gradientCheckpointing);
   try {
     const trained =
       config.arm.tasks.length > 0 ? await loop(config, deps, model) : untrained(model, config);

@@ -51,7 +51,7 @@ export class StepRunner {
       new TaskSampler(examples, deps.data, task, seed, config[task]);
     this.samplers = { embedding: sampler('embedding'), reranking: sampler('reranking') };
     this.tokens = new TokenCache(deps.tokenizer);
-    this.flops = new FlopCounter(deps.backbone, model.adapter);
+    this.flops = new FlopCounter(deps.backbone, model.adapter, config.gradientCheckpointing);
     const warmup = Math.round(steps * optimizer.warmupFraction);
     // Counted from 1, so that neither the first nor the last step has a learning rate of 0.
     const factor = linearWarmupDecay({ warmup, total: steps + 1 });

@@ -79,6 +79,8 @@ export interface TrainConfig {
   optimizer: OptimizerConfig;
   /** Ranks (from 0) of the candidate list that negatives are drawn from: first, and one past the last. */
   negativeRanks: readonly [number, number];
+  /** Layers keep only their input and are computed again in the backward pass: less memory, more time. */
+  gradientCheckpointing: boolean;
   /** Steps between checkpoints; 0 writes none. Only with `outDir`. */
   checkpointEvery: number;
 }

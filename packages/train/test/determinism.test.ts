@@ -52,6 +52,25 @@ describe('a run', () => {
     },
   );
 
+  it.each<[ArmName, 'f32' | 'bf16']>([
+    ['joint', 'bf16'],
+    ['moeLora', 'f32'],
+    ['hardSwitchShared', 'bf16'],
+  ])('%s in %s has the same bits with gradient checkpointing', async (name, dtype) => {
+    const own = tinyModel(dtype);
+    const run = async (gradientCheckpointing: boolean) => {
+      const config = toyConfig(name, { steps: 4, gradientCheckpointing });
+      const { summary, model: learned } = await trainRun(config, toyDeps(own));
+      const scores = await learned!.scorePairs(pairs, { maxLength: 24 });
+      learned!.dispose();
+      return { curve: summary.curve, scores, flops: summary.flops };
+    };
+    const [plain, again] = [await run(false), await run(true)];
+    expect(again).toEqual({ ...plain, flops: again.flops });
+    expect(again.flops).toBeGreaterThan(plain.flops);
+    own.dispose();
+  });
+
   it('depends on the seed', async () => {
     const config = toyConfig('joint', { steps: 3 });
     const first = await outcome(config);

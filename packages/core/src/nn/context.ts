@@ -18,15 +18,24 @@ export interface LayerHook {
 export class ForwardContext {
   readonly batch: PackedBatch;
   training: boolean;
+  /**
+   * Layers keep only their input and are computed again in the backward pass (gradient checkpointing). Hooks are
+   * not: they decide once.
+   */
+  readonly gradientCheckpointing: boolean;
   /** Gates of the current layer. */
   gates: LayerGates | null = null;
   hooks: LayerHook[];
   /** Tensors that hooks and losses hand to the caller, by name. */
   record = new Map<string, Tensor>();
 
-  constructor(batch: PackedBatch, options: { training?: boolean; hooks?: LayerHook[] } = {}) {
+  constructor(
+    batch: PackedBatch,
+    options: { training?: boolean; hooks?: LayerHook[]; gradientCheckpointing?: boolean } = {},
+  ) {
     this.batch = batch;
     this.training = options.training ?? false;
+    this.gradientCheckpointing = options.gradientCheckpointing ?? false;
     this.hooks = options.hooks ?? [];
   }
 }

@@ -1,4 +1,10 @@
-import type { ForwardContext, Linear, PackedBatch, Tensor } from '@unimoer/core';
+import {
+  checkpoint,
+  type ForwardContext,
+  type Linear,
+  type PackedBatch,
+  type Tensor,
+} from '@unimoer/core';
 import type { BackboneConfig } from '../config/backbone';
 import type { ComputeDType } from '../weights';
 
@@ -25,20 +31,57 @@ export interface Backbone {
   forward(ctx: ForwardContext): Tensor;
 }
 
-/** Runs blocks with hooks; frees each block's input once the next holds its own. */
+/**
+ * Runs blocks with hooks; frees each block's input once the next holds its own. With gradient checkpointing a block
+ * keeps only its input if that has a gradient or one of its `linears` carries an adapter; the batch must then live
+ * until the backward pass.
+ */
 export function runLayers(
   hidden: Tensor,
   ctx: ForwardContext,
   from: number,
   to: number,
   block: (layer: number, x: Tensor) => Tensor,
+  linears: readonly Linear[] = [],
 ): Tensor {
+  const adapted = new Set(linears.filter(({ adapter }) => adapter).map(({ layer }) => layer));
   let x = hidden;
   for (let layer = from; layer < to; layer++) {
     for (const hook of ctx.hooks) hook.beginLayer(layer, x, ctx);
-    const next = block(layer, x);
+    const again = ctx.gradientCheckpointing && (x.requiresGrad || adapted.has(layer));
+    const next = again ? checkpointed(layer, x, ctx, block) : block(layer, x);
     if (x !== hidden) x.dispose();
     x = next;
   }
   return x;
+}
+
+/**
+ * The block, computed again in the backward pass with the gates that it had. They are inputs like x: what they were
+ * decided from gets its gradient from here and is not decided anew. Gradients have the bits of a run without; where
+ * one decision gates several layers, its gradient is summed layer by layer.
+ */
+function checkpointed(
+  layer: number,
+  x: Tensor,
+  ctx: ForwardContext,
+  block: (layer: number, x: Tensor) => Tensor,
+): Tensor {
+  const routed = ctx.gates ? [ctx.gates.gates, ctx.gates.rowToGate] : [];
+  let record = ctx.record;
+  return checkpoint(
+    ([h, gates, rowToGate]) => {
+      const outer = { gates: ctx.gates, record: ctx.record };
+      ctx.gates = gates && rowToGate ? { gates, rowToGate } : null;
+      ctx.record = record;
+      // What the second run records is known already.
+      record = new Map();
+      try {
+        return block(layer, h!);
+      } finally {
+        Object.assign(ctx, outer);
+      }
+    },
+    [x, ...routed],
+  );
 }

@@ -83,7 +83,8 @@ export class DecoderBackbone implements Backbone {
   }
 
   layers(hidden: Tensor, ctx: ForwardContext, from: number, to: number): Tensor {
-    return runLayers(hidden, ctx, from, to, (i, x) => this.block(this.blocks[i]!, x, ctx));
+    const block = (i: number, x: Tensor) => this.block(this.blocks[i]!, x, ctx);
+    return runLayers(hidden, ctx, from, to, block, this.linears());
   }
 
   final(hidden: Tensor): Tensor {

@@ -92,7 +92,7 @@ function costOf(
   lengths: Lengths,
   isNew: (what: string) => boolean,
 ): CellCost {
-  const { embedding, reranking, steps, schedule } = config.training;
+  const { embedding, reranking, steps, schedule, gradientCheckpointing } = config.training;
   const half = schedule === 'alternate' && arm.tasks.length > 1 ? 0.5 : 1;
   const training: Record<Endpoint, number> = {
     embedding:
@@ -112,6 +112,7 @@ function costOf(
     const tokens = training[task];
     cost.trainTokens += tokens;
     cost.flops += tokens * (2 * upper + 3 * adapters);
+    if (gradientCheckpointing) cost.flops += tokens * (upper + adapters);
     if (isNew(`training ${task} ${lowest}`)) cost.flops += tokens * frozen;
   }
   for (const endpoint of endpointsOf(arm)) {

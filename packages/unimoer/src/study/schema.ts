@@ -69,6 +69,8 @@ const training = z.strictObject({
   dtype: z.enum(['f32', 'bf16']).default('bf16'),
   /** Ranks of the BM25 list that hard negatives come from: first, and one past the last. */
   negativeRanks: z.tuple([z.int().min(0), z.int().min(1)]).default([0, 30]),
+  /** Computes layers again in the backward pass instead of keeping their activations. */
+  gradientCheckpointing: z.boolean().default(false),
   checkpointEvery: z.int().min(0).default(20),
   embedding: z.strictObject({
     queries: count,
