@@ -1,4 +1,5 @@
 import { opCases } from './op-cases';
+import { savedForBackward } from './saved';
 import { toleranceOf } from './tolerances';
 
 const mark = (yes: boolean): string => (yes ? 'yes' : '–');
@@ -38,5 +39,26 @@ values / gradients.
 | op | gradient | twin | f64 (reference) | f32 | bf16 | f32 tolerance | bf16 tolerance | cases |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${lines.join('\n')}
+
+## What an op keeps for backward
+
+From a run of the op's first case: inputs by number (from 0), its result, and what exists only for the gradient.
+Inputs and results are references, not copies; an input that nothing else needs is freed with the tape. Matrices
+of a frozen weight's shape are its packs, which the weight holds anyway.
+
+| op | case, input shapes | keeps |
+| --- | --- | --- |
+${savedLines().join('\n')}
 `;
+}
+
+function savedLines(): string[] {
+  const differentiable = opCases.filter((c) => c.differentiable && !c.large);
+  const names = [...new Set(differentiable.map((c) => c.op))].sort();
+  return names.map((op) => {
+    const spec = differentiable.find((c) => c.op === op)!;
+    const shapes = spec.inputs.map(({ shape }) => `[${shape.join(', ')}]`).join(' ');
+    const kept = savedForBackward(spec);
+    return `| \`${op}\` | ${spec.label}: ${shapes} | ${kept.join(', ') || 'nothing'} |`;
+  });
 }
