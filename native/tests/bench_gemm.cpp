@@ -178,7 +178,7 @@ int main(int argc, char** argv) {
   thread_clock = threads == 1;
   if (argc > 2 && std::string(argv[2]) == "peak") {
     double top[2] = {};
-    for (int i = 0; i < 5; ++i)
+    for (int i = 0; i < 20; ++i)
       for (int dtype : {kF32, kBF16}) top[dtype == kBF16] = peak(isa, dtype, threads);
     std::printf("{\"isa\":\"%s\",\"f32\":%.1f,\"bf16\":%.1f}\n", isa.c_str(), top[0], top[1]);
     unimoer::stop_pool();
