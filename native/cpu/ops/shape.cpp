@@ -35,6 +35,20 @@ Status copy_2d(const KernelArgs& a) {
   return Status::ok;
 }
 
+// A square of 2 kWidth halves: two rows become one row of words, whose transpose has the rows' neighbours side by side.
+UM_INLINE void transpose_halves(const uint16_t* x, int64_t ldx, uint16_t* y, int64_t ldy) {
+  uint32_t words[kWidth * kWidth], turned[kWidth * kWidth];
+  for (int64_t c = 0; c < 2 * kWidth; c += kWidth) {
+    for (int64_t r = 0; r < kWidth; ++r) {
+      const auto* row = reinterpret_cast<const bf16*>(x + 2 * r * ldx + c);
+      const Vu low = (Vu)load(row) >> 16, high = (Vu)load(row + ldx);
+      store_int(reinterpret_cast<int32_t*>(words + r * kWidth), (Vi)(high | low));
+    }
+    transpose_words(words, kWidth, turned, kWidth);
+    for (int64_t i = 0; i < kWidth; ++i) __builtin_memcpy(y + (c + i) * ldy, turned + i * kWidth, 4 * kWidth);
+  }
+}
+
 template <class U>
 void transpose_blocks(const U* x, U* y, int64_t rows, int64_t cols) {
   constexpr int64_t kBlock = 32;
@@ -43,15 +57,17 @@ void transpose_blocks(const U* x, U* y, int64_t rows, int64_t cols) {
       const int64_t c1 = c0 + kBlock < cols ? c0 + kBlock : cols;
       for (int64_t r0 = 0; r0 < rows; r0 += kBlock) {
         const int64_t r1 = r0 + kBlock < rows ? r0 + kBlock : rows;
-        if constexpr (sizeof(U) == 4) {
-          if (r1 - r0 == kBlock && c1 - c0 == kBlock) {
-            for (int64_t r = r0; r < r1; r += kWidth) {
-              for (int64_t c = c0; c < c1; c += kWidth) {
+        if (r1 - r0 == kBlock && c1 - c0 == kBlock) {
+          constexpr int64_t kSide = sizeof(U) == 4 ? kWidth : 2 * kWidth;
+          for (int64_t r = r0; r < r1; r += kSide) {
+            for (int64_t c = c0; c < c1; c += kSide) {
+              if constexpr (sizeof(U) == 4)
                 transpose_words(x + r * cols + c, cols, y + c * rows + r, rows);
-              }
+              else
+                transpose_halves(x + r * cols + c, cols, y + c * rows + r, rows);
             }
-            continue;
           }
+          continue;
         }
         for (int64_t c = c0; c < c1; ++c) {
           for (int64_t r = r0; r < r1; ++r) y[c * rows + r] = x[r * cols + c];
