@@ -1,4 +1,5 @@
 // One-argument functions and the gradients of the activations.
+#include "../simd/activations.h"
 #include "../simd/kernel_util.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
@@ -60,51 +61,8 @@ UM_FUNCTION(Square, x* x)
 UM_FUNCTION(Abs, vabs(x))
 UM_FUNCTION(Tanh, vtanh(x))
 UM_FUNCTION(Sigmoid, vsigmoid<Short>(x))
-UM_FUNCTION(Relu, vmax(vzero(), x))
 UM_FUNCTION(Softplus, vmax(vzero(), x) + vlog1p(vexp(vneg(vabs(x)))))
 #undef UM_FUNCTION
-
-struct Silu {
-  template <bool Short>
-  UM_INLINE static Vf of(Vf x) {
-    return x * vsigmoid<Short>(x);
-  }
-  template <bool Short>
-  UM_INLINE static Vf slope(Vf x) {
-    const Vf s = vsigmoid<Short>(x);
-    return s * fma(x, splat(1.0f) - s, splat(1.0f));
-  }
-};
-
-struct Gelu {
-  template <bool Short>
-  UM_INLINE static Vf of(Vf x) {
-    return vgelu<Short>(x);
-  }
-  template <bool Short>
-  UM_INLINE static Vf slope(Vf x) {
-    return vgelu_slope<Short>(x);
-  }
-};
-
-// 0.5 x (1 + tanh(u)) = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3).
-struct GeluTanh {
-  static constexpr float kTwoRoot = 1.59576912f;  // 2 sqrt(2/pi)
-  template <bool Short>
-  UM_INLINE static Vf of(Vf x) {
-    const Vf u = x * fma(x * x, splat(kTwoRoot * 0.044715f), splat(kTwoRoot));
-    return x * vsigmoid<Short>(u);
-  }
-  template <bool Short>
-  UM_INLINE static Vf slope(Vf x) {
-    // Beyond 10 the slope is 0 or 1 and x^3 could overflow against a vanishing factor.
-    const Vf z = vmin(splat(10.0f), vmax(splat(-10.0f), x));
-    const Vf z2 = z * z;
-    const Vf s = vsigmoid<Short>(z * fma(z2, splat(kTwoRoot * 0.044715f), splat(kTwoRoot)));
-    const Vf du = fma(z2, splat(3.0f * kTwoRoot * 0.044715f), splat(kTwoRoot));
-    return s * fma(z * (splat(1.0f) - s), du, splat(1.0f));
-  }
-};
 
 Status swiglu(const KernelArgs& a) {
   const int64_t n = a.i(1);
@@ -118,7 +76,7 @@ Status swiglu(const KernelArgs& a) {
     T* y = a.ptr<T>(2);
     parallel(n, kUnaryGrain, [=](int64_t begin, int64_t end) {
       each_vector(begin, end, [=](int64_t i, int k) UM_BODY {
-        put(y + i, Silu::of<sizeof(T) == 2>(get(g + i, k)) * get(u + i, k), k);
+        put(y + i, Swiglu::of<sizeof(T) == 2>(get(g + i, k), get(u + i, k)), k);
       });
     });
     return Status::ok;
@@ -139,11 +97,10 @@ Status swiglu_grad(const KernelArgs& a) {
     T* du = a.ptr<T>(4);
     parallel(n, kUnaryGrain, [=](int64_t begin, int64_t end) {
       each_vector(begin, end, [=](int64_t i, int k) UM_BODY {
-        const Vf d = get(dy + i, k), x = get(g + i, k), w = get(u + i, k);
-        const Vf s = vsigmoid<sizeof(T) == 2>(x);
-        const Vf silu = x * s;
-        put(dg + i, d * w * fma(silu, splat(1.0f) - s, s), k);
-        put(du + i, d * silu, k);
+        Vf to_gate, to_up;
+        Swiglu::gradient<sizeof(T) == 2>(get(dy + i, k), get(g + i, k), get(u + i, k), &to_gate, &to_up);
+        put(dg + i, to_gate, k);
+        put(du + i, to_up, k);
       });
     });
     return Status::ok;

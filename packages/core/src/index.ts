@@ -43,7 +43,13 @@ export {
   type Task,
 } from './nn/batch';
 export { ForwardContext, type LayerGates, type LayerHook } from './nn/context';
-export { forwardTogether, Linear, type LinearAdapter, type Parameter } from './nn/linear';
+export {
+  forwardFeedForward,
+  forwardTogether,
+  Linear,
+  type LinearAdapter,
+  type Parameter,
+} from './nn/linear';
 export { type AttentionOptions, attention, type RopeOptions, rope } from './ops/attention';
 export { add, div, mul, sub } from './ops/binary';
 export { cast } from './ops/cast';
@@ -56,6 +62,12 @@ export { layerNorm } from './ops/layer-norm';
 export { concat, sliceCols, sliceRows, transpose } from './ops/layout';
 export { adaptedLinear, type GroupMember, linearGroup } from './ops/adapted-linear';
 export type { LowRank } from './ops/shared/low-rank';
+export {
+  feedForward,
+  type FeedForwardActivation,
+  type FeedForwardWeights,
+  type Projection,
+} from './ops/feed-forward';
 export { linear } from './ops/linear';
 export { type MatmulOptions, matmul } from './ops/matmul';
 export { l2Normalize, segmentMean } from './ops/pooling';

@@ -66,6 +66,8 @@ export const kernelRows = [
   ['contrastive_grad', 8, 5],
   ['norm_rope', 6, 5],
   ['norm_rope_grad', 8, 4],
+  ['feed_forward', 10, 6],
+  ['feed_forward_grad', 7, 7],
 ] as const;
 
 export type KernelName = (typeof kernelRows)[number][0];

@@ -1,7 +1,10 @@
 import { linearGroup } from '../ops/adapted-linear';
 import type { FrozenWeight } from '../ops/frozen-weight';
+import { type FeedForwardActivation, feedForward } from '../ops/feed-forward';
 import { linear } from '../ops/linear';
 import type { LowRank } from '../ops/shared/low-rank';
+import { swiglu } from '../ops/swiglu';
+import { gelu, relu } from '../ops/unary';
 import type { Tensor } from '../tensor/tensor';
 import type { ForwardContext } from './context';
 
@@ -73,4 +76,29 @@ export function forwardTogether(
     return linearGroup(x, members);
   }
   return linears.map((linear) => linear.forward(x, ctx));
+}
+
+/**
+ * The feed-forward part of a layer on x [T, d]: one op where its linears are frozen, else op by op with gate and
+ * up together. gate belongs to 'swiglu' alone.
+ */
+export function forwardFeedForward(
+  { up, gate, down }: { up: Linear; gate?: Linear; down: Linear },
+  activation: FeedForwardActivation,
+  x: Tensor,
+  ctx: ForwardContext,
+): Tensor {
+  if (!up.adapter && !down.adapter && !gate?.adapter) {
+    return feedForward(x, { up, down, ...(gate ? { gate } : {}) }, activation);
+  }
+  if (gate) {
+    const [g, u] = forwardTogether([gate, up], x, ctx);
+    return down.forward(swiglu(g!, u!), ctx);
+  }
+  const wide = up.forward(x, ctx);
+  const active =
+    activation === 'relu'
+      ? relu(wide)
+      : gelu(wide, { approximate: activation === 'gelu' ? 'none' : 'tanh' });
+  return down.forward(active, ctx);
 }

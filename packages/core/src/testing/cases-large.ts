@@ -13,7 +13,7 @@ import { swiglu } from '../ops/swiglu';
 import { gelu } from '../ops/unary';
 import { data, type InputSpec, integers, type OpCase, parameter, row } from './case';
 import { attentionCase } from './cases-fused';
-import { adaptedCase, linearCase } from './cases-linear';
+import { adaptedCase, feedForwardCase, linearCase } from './cases-linear';
 
 const large = true;
 const tokens = 520;
@@ -103,6 +103,8 @@ export const largeCases: OpCase[] = [
   linearCase('one row', 1, 384, 384, large),
   adaptedCase('LoRA rank 8', [tokens, 384, 384, 8], false, large),
   adaptedCase('gated rank 48', [tokens, 384, 192, 48], true, large),
+  feedForwardCase('gelu', [tokens, 384, 768], large),
+  feedForwardCase('swiglu', [tokens, 192, 384], large),
   attentionCase('MiniLM, ragged', [1, 130, 17, 64, 65], minilm, large),
   attentionCase('Qwen3, causal, grouped', [129, 3, 64], qwen, large),
   attentionCase('head of 64, causal', [100, 31], { ...qwen, headDim: 64, kvHeads: 4 }, large),

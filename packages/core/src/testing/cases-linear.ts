@@ -1,7 +1,10 @@
 import { FrozenWeight } from '../ops/frozen-weight';
 import { adaptedLinear, linearGroup } from '../ops/adapted-linear';
 import type { LowRank } from '../ops/shared/low-rank';
+import { feedForward, type FeedForwardActivation } from '../ops/feed-forward';
 import { linear } from '../ops/linear';
+import { swiglu } from '../ops/swiglu';
+import { gelu, relu } from '../ops/unary';
 import { type MatmulOptions, matmul } from '../ops/matmul';
 import type { Tensor } from '../tensor/tensor';
 import { data, frozen, type InputSpec, integers, type OpCase, parameter, row } from './case';
@@ -121,6 +124,61 @@ function groupCase(label: string, m: number, k: number, outs: number[], gated: b
   return row('linearGroup', label, inputs, run, { twin });
 }
 
+/** A feed-forward part with m tokens; the twin is made of plain ops. */
+export function feedForwardCase(
+  activation: FeedForwardActivation,
+  [m, d, wide]: readonly [number, number, number],
+  large = false,
+): OpCase {
+  const gated = activation === 'swiglu';
+  const scaled = (rows: number, cols: number) => frozen(data([rows, cols]));
+  const inputs: InputSpec[] = [
+    data([m, d]),
+    scaled(wide, d),
+    scaled(d, wide),
+    frozen(parameter([wide])),
+    frozen(parameter([d])),
+    ...(gated ? [scaled(wide, d)] : []),
+  ];
+  const product = (x: Tensor, w: Tensor): Tensor => matmul(x, w, { transposeB: true });
+  return row(
+    'feedForward',
+    `${activation}, ${m} tokens`,
+    inputs,
+    ([x, up, down, upBias, downBias, gate]) => {
+      const dtype = x!.dtype === 'i32' ? 'f32' : x!.dtype;
+      const pack = (w: Tensor) => FrozenWeight.pack(w, w.shape as [number, number], { dtype });
+      const packs = [up!, down!, ...(gate ? [gate] : [])].map(pack);
+      const [first, second, third] = packs;
+      try {
+        return feedForward(
+          x!,
+          {
+            up: { weight: first!, bias: upBias! },
+            down: { weight: second!, bias: downBias! },
+            ...(third ? { gate: { weight: third, bias: null } } : {}),
+          },
+          activation,
+        );
+      } finally {
+        for (const weight of packs) weight.dispose();
+      }
+    },
+    {
+      twin: ([x, up, down, upBias, downBias, gate]) => {
+        const wide = add(product(x!, up!), upBias!);
+        const active = gate
+          ? swiglu(product(x!, gate), wide)
+          : activation === 'relu'
+            ? relu(wide)
+            : gelu(wide, { approximate: activation === 'gelu' ? 'none' : 'tanh' });
+        return add(product(active, down!), downBias!);
+      },
+      large,
+    },
+  );
+}
+
 /** linear without a bias. */
 export function linearCase(label: string, m: number, n: number, k: number, large = false): OpCase {
   return row(
@@ -146,6 +204,10 @@ export const linearCases: OpCase[] = [
   linearCase('without bias', 7, 19, 33),
   adaptedCase('LoRA', [7, 19, 33, 6], false),
   adaptedCase('three gated experts', [7, 19, 33, 6], true),
+  feedForwardCase('gelu', [7, 11, 19]),
+  feedForwardCase('gelu_tanh', [7, 11, 19]),
+  feedForwardCase('relu', [7, 11, 19]),
+  feedForwardCase('swiglu', [7, 11, 19]),
   groupCase('q, k, v with LoRA', 7, 33, [19, 16, 5], false),
   groupCase('gated experts beside a frozen one', 7, 33, [19, 16], true),
 ];

@@ -3,14 +3,13 @@ import {
   attention,
   cast,
   type ForwardContext,
+  forwardFeedForward,
   forwardTogether,
   gatherRows,
-  gelu,
   InputError,
   type Linear,
   layerNorm,
   type PackedBatch,
-  relu,
   scope,
   type Tensor,
 } from '@unimoer/core';
@@ -119,12 +118,14 @@ export class BertBackbone implements Backbone {
         layer.attentionNorm,
         layerNormEps,
       );
-      const wide = layer.intermediate.forward(attended, ctx);
-      const active =
-        activation === 'relu'
-          ? relu(wide)
-          : gelu(wide, { approximate: activation === 'gelu' ? 'none' : 'tanh' });
-      return addNorm(layer.output.forward(active, ctx), attended, layer.outputNorm, layerNormEps);
+      const { intermediate, output } = layer;
+      const narrow = forwardFeedForward(
+        { up: intermediate, down: output },
+        activation,
+        attended,
+        ctx,
+      );
+      return addNorm(narrow, attended, layer.outputNorm, layerNormEps);
     });
   }
 }

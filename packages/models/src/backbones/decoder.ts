@@ -2,6 +2,7 @@ import {
   add,
   attention,
   type ForwardContext,
+  forwardFeedForward,
   forwardTogether,
   gatherRows,
   type Linear,
@@ -11,7 +12,6 @@ import {
   rmsNormRope,
   rope,
   scope,
-  swiglu,
   type Tensor,
 } from '@unimoer/core';
 import type { DecoderConfig } from '../config/backbone';
@@ -119,9 +119,7 @@ export class DecoderBackbone implements Backbone {
       const k = rotate(keys!, layer.kNorm, kvHeads);
       const mixed = attention(q, k, v!, cuSeqlens, { heads, kvHeads, headDim, causal: true });
       const { y, sum } = rmsNormResidual(layer.o.forward(mixed, ctx), x, layer.postNorm, eps);
-      const [gate, up] = forwardTogether([layer.gate, layer.up], y, ctx);
-      const active = swiglu(gate!, up!);
-      return add(sum, layer.down.forward(active, ctx));
+      return add(sum, forwardFeedForward(layer, 'swiglu', y, ctx));
     });
   }
 }

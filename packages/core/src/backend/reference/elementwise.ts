@@ -1,13 +1,5 @@
 import type { ReferenceKernel, Call, Reals } from './call';
-import { erf } from './erf';
-
-const rootTwoOverPi = Math.sqrt(2 / Math.PI);
-const sigmoidOf = (x: number): number => 1 / (1 + Math.exp(-x));
-const phi = (x: number): number => 0.5 * (1 + erf(x / Math.SQRT2));
-
-function geluTanhOf(x: number): number {
-  return 0.5 * x * (1 + Math.tanh(rootTwoOverPi * (x + 0.044715 * x * x * x)));
-}
+import { gelu, geluTanh, relu, sigmoid, silu } from './activation';
 
 function unary(f: (x: number) => number): ReferenceKernel {
   return (c) => {
@@ -67,17 +59,12 @@ function axpby(c: Call): void {
   for (let i = 0; i < n; i++) y[i] = a * x[i]! + b * y[i]!;
 }
 
-function siluDerivative(x: number): number {
-  const s = sigmoidOf(x);
-  return s * (1 + x * (1 - s));
-}
-
 function swiglu(c: Call): void {
   const [dt, n] = [c.arg(0), c.arg(1)];
   const g = c.input(0, dt, n);
   const u = c.input(1, dt, n);
   const y = c.output(2, dt, n);
-  for (let i = 0; i < n; i++) y[i] = g[i]! * sigmoidOf(g[i]!) * u[i]!;
+  for (let i = 0; i < n; i++) y[i] = silu.of(g[i]!) * u[i]!;
 }
 
 function swigluGrad(c: Call): void {
@@ -86,8 +73,8 @@ function swigluGrad(c: Call): void {
   const [dg, du]: [Reals, Reals] = [c.output(3, dt, n), c.output(4, dt, n)];
   for (let i = 0; i < n; i++) {
     const [d, gate, up] = [dy[i]!, g[i]!, u[i]!];
-    dg[i] = d * up * siluDerivative(gate);
-    du[i] = d * gate * sigmoidOf(gate);
+    dg[i] = d * up * silu.slope(gate);
+    du[i] = d * silu.of(gate);
   }
 }
 
@@ -107,19 +94,15 @@ export const elementwise = {
   square: unary((x) => x * x),
   abs: unary(Math.abs),
   tanh: unary(Math.tanh),
-  sigmoid: unary(sigmoidOf),
-  relu: unary((x) => Math.max(x, 0)),
-  silu: unary((x) => x * sigmoidOf(x)),
+  sigmoid: unary(sigmoid),
+  relu: unary(relu.of),
+  silu: unary(silu.of),
   softplus: unary((x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))),
-  gelu: unary((x) => x * phi(x)),
-  gelu_tanh: unary(geluTanhOf),
-  silu_grad: unaryGrad(siluDerivative),
-  gelu_grad: unaryGrad((x) => phi(x) + (x * Math.exp(-0.5 * x * x)) / Math.sqrt(2 * Math.PI)),
-  gelu_tanh_grad: unaryGrad((x) => {
-    const t = Math.tanh(rootTwoOverPi * (x + 0.044715 * x * x * x));
-    const inner = rootTwoOverPi * (1 + 3 * 0.044715 * x * x);
-    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner;
-  }),
+  gelu: unary(gelu.of),
+  gelu_tanh: unary(geluTanh.of),
+  silu_grad: unaryGrad(silu.slope),
+  gelu_grad: unaryGrad(gelu.slope),
+  gelu_tanh_grad: unaryGrad(geluTanh.slope),
   swiglu,
   swiglu_grad: swigluGrad,
 };

@@ -3,6 +3,7 @@ import { adapted } from './adapted';
 import { attentionFamily } from './attention';
 import type { ReferenceKernel } from './call';
 import { elementwise } from './elementwise';
+import { feedForwardFamily } from './feed-forward';
 import { gemmFamily } from './gemm';
 import { loss } from './loss';
 import { norm } from './norm';
@@ -25,6 +26,7 @@ export const referenceKernels: Readonly<Record<KernelName, ReferenceKernel>> = {
   ...optim,
   ...gemmFamily,
   ...adapted,
+  ...feedForwardFamily,
   ...scores,
   ...normRopeFamily,
 };

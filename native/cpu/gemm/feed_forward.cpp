@@ -1,0 +1,279 @@
+// feed_forward [x, up, upBias?, gate?, gateBias?, down, downBias?, upOut?, gateOut?, y](dtx, dtPack, m, d, wide, activation)
+//   u = x upT + upBias;  g = x gateT + gateBias;  y = act(u) downT + downBias, with a gate act = silu(g) u
+// feed_forward_grad [dy, upOut, gateOut?, upT, gateT?, downT, dx](dtx, dtPack, m, d, wide, activation, beta)
+//   dx = gradient through the frozen weights + beta dx
+// A block of rows goes through all products while it is in cache: only u and g reach memory, and only
+// where a gradient will need them. Values are rounded where the separate kernels round them, so the bits
+// are theirs.
+#include "cpu/gemm/core/core.h"
+#include "cpu/simd/activations.h"
+
+namespace unimoer::UNIMOER_ISA_NS {
+namespace {
+
+constexpr int kSlotUp = 2, kSlotGate = 3, kSlotRows = 4, kSlotFirst = 5, kSlotSecond = 6, kSlotTile = 7;
+constexpr int64_t kWantedRowBlocks = 24;
+enum Activation { kRelu = 0, kGelu = 1, kGeluTanh = 2, kSwiglu = 3 };
+
+template <class T, class F>
+UM_INLINE void map_rows(int64_t n, T* out, const F& f) {
+  each_vector(0, n, [=](int64_t i, int k) UM_BODY { put(out + i, f(i, k), k); });
+}
+
+// out = act(u), or silu(g) u.
+template <class T>
+void activate(int activation, const T* u, const T* g, int64_t n, T* out) {
+  constexpr bool kShort = sizeof(T) == 2;
+  switch (activation) {
+    case kRelu: return map_rows(n, out, [=](int64_t i, int k) UM_BODY { return Relu::of<kShort>(get(u + i, k)); });
+    case kGelu: return map_rows(n, out, [=](int64_t i, int k) UM_BODY { return Gelu::of<kShort>(get(u + i, k)); });
+    case kGeluTanh:
+      return map_rows(n, out, [=](int64_t i, int k) UM_BODY { return GeluTanh::of<kShort>(get(u + i, k)); });
+    default:
+      return map_rows(n, out, [=](int64_t i, int k) UM_BODY { return Swiglu::of<kShort>(get(g + i, k), get(u + i, k)); });
+  }
+}
+
+// du = d act'(u), or both gradients of silu(g) u; du may be d.
+template <class T>
+void slope(int activation, const T* d, const T* u, const T* g, int64_t n, T* du, T* dg) {
+  constexpr bool kShort = sizeof(T) == 2;
+  const auto times = [=](auto op) UM_BODY {
+    using Op = decltype(op);
+    map_rows(n, du, [=](int64_t i, int k) UM_BODY { return get(d + i, k) * Op::template slope<kShort>(get(u + i, k)); });
+  };
+  switch (activation) {
+    case kRelu: return times(Relu{});
+    case kGelu: return times(Gelu{});
+    case kGeluTanh: return times(GeluTanh{});
+    default:
+      each_vector(0, n, [=](int64_t i, int k) UM_BODY {
+        Vf to_gate, to_up;
+        Swiglu::gradient<kShort>(get(d + i, k), get(g + i, k), get(u + i, k), &to_gate, &to_up);
+        put(dg + i, to_gate, k);
+        put(du + i, to_up, k);
+      });
+  }
+}
+
+struct Job {
+  int dtype, activation;
+  Compute compute;
+  int64_t m, d, wide, block;
+  const void* in;               // x or dy
+  Panels up, gate, down;        // in a gradient packed the other way
+  const float *up_bias, *gate_bias;
+  void *up_out, *gate_out;      // [m, wide]; null in a forward pass that keeps neither
+  Output out;                   // y or dx
+  bool failed;
+
+  bool gated() const { return activation == kSwiglu; }
+  int64_t item() const { return dtype_size(dtype); }
+  // Rows of `kept` from `row` on, or of the block in scratch.
+  void* rows_of(void* kept, void* own, int64_t row) const {
+    return kept ? static_cast<char*>(kept) + row * wide * item() : own;
+  }
+};
+
+struct Space {
+  uint32_t *rows, *first, *second;  // staged: [block, d], [block, wide] twice
+  char *up, *gate;                  // [block, wide]
+  char* tile;                       // [2][kTileRows, wide]
+  explicit Space(const Job& job, bool gradient) {
+    const auto at = [](int slot, size_t bytes) { return static_cast<char*>(scratch(slot, bytes)); };
+    const auto bytes = static_cast<size_t>(job.block * job.wide * job.item());
+    const size_t staged = staged_bytes(job.block, words_a(job.compute, job.wide));
+    const bool second_staged = gradient && job.gated();
+    rows = reinterpret_cast<uint32_t*>(at(kSlotRows, staged_bytes(job.block, words_a(job.compute, job.d))));
+    first = reinterpret_cast<uint32_t*>(at(kSlotFirst, staged));
+    second = second_staged ? reinterpret_cast<uint32_t*>(at(kSlotSecond, staged)) : first;
+    up = gradient || !job.up_out ? at(kSlotUp, bytes) : reinterpret_cast<char*>(first);
+    gate = !gradient && job.gated() && !job.gate_out ? at(kSlotGate, bytes) : up;
+    tile = at(kSlotTile, static_cast<size_t>(2 * kTileRows * job.wide * job.item()));
+  }
+  bool complete() const { return rows && first && second && up && gate && tile; }
+};
+
+void widen(const Job& job, const Product& rows, int64_t count, const Panels& weight, const float* bias, void* out) {
+  const Product product{rows.compute, rows.a, rows.a_words, &weight};
+  multiply_block(&product, 1, 0, count, 0, panel_count(job.wide), Output{out, job.dtype, job.wide, bias, 1.0f, 0.0f});
+}
+
+template <class T>
+void forward_block(const Job& job, const Space& s, int64_t row, int64_t rows) {
+  const int64_t wide = job.wide, words = words_a(job.compute, wide);
+  interleave_rows(s.rows, Source{job.in, job.dtype, job.d, 1}, row, rows, kTileRows, job.d, job.compute);
+  const Product in{job.compute, s.rows, words_a(job.compute, job.d), nullptr};
+  auto* up = static_cast<T*>(job.rows_of(job.up_out, s.up, row));
+  auto* gate = static_cast<T*>(job.rows_of(job.gate_out, s.gate, row));
+  widen(job, in, rows, job.up, job.up_bias, up);
+  if (job.gated()) widen(job, in, rows, job.gate, job.gate_bias, gate);
+  T* tile = reinterpret_cast<T*>(s.tile);
+  for (int64_t i = 0; i < rows; i += kTileRows) {
+    const int64_t lanes = smaller(kTileRows, rows - i);
+    activate(job.activation, up + i * wide, gate + i * wide, lanes * wide, tile);
+    interleave_rows(s.first + i * words, Source{tile, job.dtype, wide, 1}, 0, lanes, kTileRows, wide, job.compute);
+  }
+  const Product down{job.compute, s.first, words, &job.down};
+  multiply_block(&down, 1, row, rows, 0, panel_count(job.d), job.out);
+}
+
+template <class T>
+void backward_block(const Job& job, const Space& s, int64_t row, int64_t rows) {
+  const int64_t wide = job.wide, words = words_a(job.compute, wide);
+  interleave_rows(s.rows, Source{job.in, job.dtype, job.d, 1}, row, rows, kTileRows, job.d, job.compute);
+  const auto* up = static_cast<const T*>(job.up_out) + row * wide;
+  const auto* gate = job.gated() ? static_cast<const T*>(job.gate_out) + row * wide : up;
+  T* slopes = reinterpret_cast<T*>(s.up);
+  widen(job, Product{job.compute, s.rows, words_a(job.compute, job.d), nullptr}, rows, job.down, nullptr, slopes);
+  T* to_up = reinterpret_cast<T*>(s.tile);
+  T* to_gate = to_up + kTileRows * wide;
+  for (int64_t i = 0; i < rows; i += kTileRows) {
+    const int64_t lanes = smaller(kTileRows, rows - i), at = i * wide;
+    slope(job.activation, slopes + at, up + at, gate + at, lanes * wide, to_up, to_gate);
+    interleave_rows(s.first + i * words, Source{to_up, job.dtype, wide, 1}, 0, lanes, kTileRows, wide, job.compute);
+    if (job.gated())
+      interleave_rows(s.second + i * words, Source{to_gate, job.dtype, wide, 1}, 0, lanes, kTileRows, wide, job.compute);
+  }
+  const Product products[2] = {{job.compute, s.first, words, &job.up}, {job.compute, s.second, words, &job.gate}};
+  multiply_block(products, job.gated() ? 2 : 1, row, rows, 0, panel_count(job.d), job.out);
+}
+
+template <bool kGradient>
+void blocks(void* context, int64_t begin, int64_t end, int) {
+  Job& job = *static_cast<Job*>(context);
+  const Space space(job, kGradient);
+  if (!space.complete()) {
+    __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
+    return;
+  }
+  for (int64_t b = begin; b < end; ++b) {
+    const int64_t row = b * job.block, rows = smaller(job.block, job.m - row);
+    by_dtype(job.dtype, [&](auto tag) {
+      if constexpr (kGradient)
+        backward_block<decltype(tag)>(job, space, row, rows);
+      else
+        forward_block<decltype(tag)>(job, space, row, rows);
+      return Status::ok;
+    });
+  }
+}
+
+// With fewer rows than this the blocks would be too few for all threads: whole products then, split by columns.
+constexpr int64_t kFewRows = 8 * kTileRows;
+
+Status few_rows(const Job& job, bool gradient) {
+  const int64_t size = job.m * job.wide, item = job.item();
+  const auto at = [=](int slot) { return static_cast<char*>(scratch(slot, static_cast<size_t>(larger(1, size) * item))); };
+  char* up = gradient || job.up_out ? nullptr : at(kSlotUp);
+  char* gate = gradient || job.gate_out || !job.gated() ? nullptr : at(kSlotGate);
+  char* first = at(kSlotSecond);
+  char* second = gradient && job.gated() ? at(kSlotTile) : first;
+  if (!first || !second || (!gradient && !job.up_out && !up) || (!gradient && job.gated() && !job.gate_out && !gate))
+    return no_scratch();
+  void* u = job.up_out ? job.up_out : up;
+  void* g = job.gate_out ? job.gate_out : gate;
+  const auto product = [&](const void* a, int64_t depth, const Panels& b, const Output& out) {
+    return multiply(job.compute, Source{a, job.dtype, depth, 1}, job.m, depth, b, out);
+  };
+  const auto inner = [&](void* to, const float* bias) { return Output{to, job.dtype, job.wide, bias, 1.0f, 0.0f}; };
+  Status status = gradient ? product(job.in, job.d, job.down, inner(first, nullptr))
+                           : product(job.in, job.d, job.up, inner(u, job.up_bias));
+  if (status == Status::ok && !gradient && job.gated()) status = product(job.in, job.d, job.gate, inner(g, job.gate_bias));
+  if (status != Status::ok) return status;
+  by_dtype(job.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    auto *a = static_cast<T*>(u), *b = static_cast<T*>(g);
+    auto *one = reinterpret_cast<T*>(first), *two = reinterpret_cast<T*>(second);
+    parallel(size, 8192, [=, &job](int64_t begin, int64_t end) {
+      if (gradient)
+        slope(job.activation, one + begin, a + begin, b + begin, end - begin, one + begin, two + begin);
+      else
+        activate(job.activation, a + begin, b + begin, end - begin, one + begin);
+    });
+    return Status::ok;
+  });
+  status = product(first, job.wide, gradient ? job.up : job.down, job.out);
+  if (status != Status::ok || !gradient || !job.gated()) return status;
+  Output rest = job.out;
+  rest.beta = 1.0f;
+  return product(second, job.wide, job.gate, rest);
+}
+
+Status run(Job& job, bool gradient) {
+  if (job.m == 0) return Status::ok;
+  if (job.m <= kFewRows) return few_rows(job, gradient);
+  parallel_for(ceil_div(job.m, job.block), 1, gradient ? blocks<true> : blocks<false>, &job);
+  return job.failed ? no_scratch() : Status::ok;
+}
+
+// Buffers of the packs up, gate and down, and of the arrays [m, d] and [m, wide].
+struct Places {
+  int up, gate, down, in, out, up_out, gate_out;
+};
+
+Status read_job(const KernelArgs& args, const Places& at, bool gradient, Job& job) {
+  job = Job{};
+  job.dtype = static_cast<int>(args.i(0));
+  const int packed = static_cast<int>(args.i(1));
+  job.m = args.i(2), job.d = args.i(3), job.wide = args.i(4);
+  job.activation = static_cast<int>(args.i(5));
+  if (!dtype_size(job.dtype) || !dtype_size(packed)) return bad_dtype();
+  if (job.m < 0 || job.d < 1 || job.wide < 1 || job.d >= INT32_MAX || job.wide >= INT32_MAX || job.activation < kRelu ||
+      job.activation > kSwiglu)
+    return fail(Status::bad_argument, "feed_forward: sizes must be positive and the activation one of 0 to 3");
+  job.compute = compute_for(job.dtype, packed);
+  const int64_t wide_words = words_b(job.compute, job.d), narrow_words = words_b(job.compute, job.wide);
+  // The packs that lead from d to wide, then those that lead back.
+  const auto wide_bytes = static_cast<int64_t>(panel_bytes(job.wide, wide_words));
+  const auto narrow_bytes = static_cast<int64_t>(panel_bytes(job.d, narrow_words));
+  const bool gated = job.gated();
+  if (!args.has(at.up, gradient ? narrow_bytes : wide_bytes) || !args.has(at.down, gradient ? wide_bytes : narrow_bytes) ||
+      (gated && !args.has(at.gate, gradient ? narrow_bytes : wide_bytes)) ||
+      !holds(args, at.in, job.m, job.d, job.item()) || !holds(args, at.out, job.m, job.d, job.item()) ||
+      !(gradient ? holds : holds_or_absent)(args, at.up_out, job.m, job.wide, job.item()) ||
+      (gated && !(gradient ? holds : holds_or_absent)(args, at.gate_out, job.m, job.wide, job.item())))
+    return too_small();
+  const auto panels = [&](int i, bool widens) {
+    return widens ? Panels{args.ptr<uint32_t>(i), job.wide, wide_words} : Panels{args.ptr<uint32_t>(i), job.d, narrow_words};
+  };
+  job.up = panels(at.up, !gradient);
+  job.gate = panels(at.gate, !gradient);
+  job.down = panels(at.down, gradient);
+  job.in = args.buf[at.in];
+  job.up_out = args.buf[at.up_out];
+  job.gate_out = gated ? args.buf[at.gate_out] : nullptr;
+  job.out = Output{args.buf[at.out], job.dtype, job.d, nullptr, 1.0f, 0.0f};
+  job.block = block_rows(job.compute, job.m, job.wide, kWantedRowBlocks);
+  return Status::ok;
+}
+
+Status feed_forward(const KernelArgs& args) {
+  Job job;
+  const Status status = read_job(args, Places{1, 3, 5, 0, 9, 7, 8}, false, job);
+  if (status != Status::ok) return status;
+  if (!holds_or_absent(args, 2, 1, job.wide, 4) || !holds_or_absent(args, 4, 1, job.wide, 4) ||
+      !holds_or_absent(args, 6, 1, job.d, 4))
+    return too_small();
+  job.up_bias = args.ptr<float>(2);
+  job.gate_bias = args.ptr<float>(4);
+  job.out.bias = args.ptr<float>(6);
+  return run(job, false);
+}
+
+Status feed_forward_grad(const KernelArgs& args) {
+  Job job;
+  const Status status = read_job(args, Places{3, 4, 5, 0, 6, 1, 2}, true, job);
+  if (status != Status::ok) return status;
+  job.out.beta = args.f(6);
+  return run(job, true);
+}
+
+}  // namespace
+
+void register_feed_forward(KernelTable& table) {
+  table.fn[k_feed_forward] = feed_forward;
+  table.fn[k_feed_forward_grad] = feed_forward_grad;
+}
+
+}  // namespace unimoer::UNIMOER_ISA_NS
