@@ -16,7 +16,7 @@ struct Instance {
   std::int32_t* handle_args = nullptr;
   double* num_args = nullptr;
   napi_ref handle_args_ref = nullptr, num_args_ref = nullptr;
-  std::int64_t unreported_bytes = 0;
+  std::int64_t reported_bytes = 0;
 };
 
 Instance& instance(napi_env env);

@@ -11,13 +11,16 @@ namespace {
 constexpr std::int64_t kReportStep = std::int64_t{1} << 20;
 constexpr double kMaxBytes = 9007199254740991.0;
 
-// V8 schedules collections by external bytes; telling it every megabyte keeps the calls off hot paths.
-void report_memory(napi_env env, Instance& self, std::int64_t delta) {
-  self.unreported_bytes += delta;
-  if (self.unreported_bytes < kReportStep && self.unreported_bytes > -kReportStep) return;
+// V8 schedules collections by external bytes. What counts is what the process holds, live or cached: it
+// grows when tensors leak, and stands still while a training step allocates and frees, which would
+// otherwise look like so many bytes of garbage and cost a collection every few milliseconds.
+void report_memory(napi_env env, Instance& self) {
+  const std::int64_t held = static_cast<std::int64_t>(self.allocator.held_bytes());
+  const std::int64_t delta = held - self.reported_bytes;
+  if (delta < kReportStep && delta > -kReportStep) return;
   std::int64_t total;
-  napi_adjust_external_memory(env, self.unreported_bytes, &total);
-  self.unreported_bytes = 0;
+  napi_adjust_external_memory(env, delta, &total);
+  self.reported_bytes = held;
 }
 
 bool number(napi_env env, napi_value value, double& out) {
@@ -63,7 +66,7 @@ napi_value alloc(napi_env env, napi_callback_info info) {
     handle = 0;
   }
   if (handle) {
-    report_memory(env, self, static_cast<std::int64_t>(bytes));
+    report_memory(env, self);
   } else {
     char message[128];
     std::snprintf(message, sizeof message, "out of memory: %.0f bytes asked, %zu bytes live", bytes,
@@ -81,11 +84,7 @@ napi_value free_buffer(napi_env env, napi_callback_info info) {
   std::int32_t handle = 0;
   if (count < 1 || napi_get_value_int32(env, argument, &handle) != napi_ok) handle = 0;
   Instance& self = instance(env);
-  void* ptr;
-  std::size_t bytes;
-  if (!self.allocator.find(handle, ptr, bytes) || !self.allocator.free(handle))
-    return throw_error(env, "ERR_UNIMOER_HANDLE", "free: the handle is not live");
-  report_memory(env, self, -static_cast<std::int64_t>(bytes));
+  if (!self.allocator.free(handle)) return throw_error(env, "ERR_UNIMOER_HANDLE", "free: the handle is not live");
   return zero(env);
 }
 
@@ -143,7 +142,9 @@ napi_value reset_peak(napi_env env, napi_callback_info) {
 }
 
 napi_value trim(napi_env env, napi_callback_info) {
-  instance(env).allocator.trim();
+  Instance& self = instance(env);
+  self.allocator.trim();
+  report_memory(env, self);
   return zero(env);
 }
 

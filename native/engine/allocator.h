@@ -36,6 +36,8 @@ class Allocator {
   void trim();  // returns every cached block to the system
   MemoryStats stats() const { return {live_, peak_, cached_, live_buffers_}; }
   void reset_peak() { peak_ = live_; }
+  // Taken from the system: live blocks with their rounding, and cached ones.
+  std::size_t held_bytes() const { return live_blocks_ + cached_; }
 
  private:
   static constexpr int kIndexBits = 21;  // two million live buffers; ten bits tell stale handles apart
