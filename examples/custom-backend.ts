@@ -31,6 +31,7 @@ const counting: Backend = {
     inner.launch(kernel, buffers, args);
   },
   packedBytes: (dtype, n, k) => inner.packedBytes(dtype, n, k),
+  quantizedBytes: (bits, group, n, k) => inner.quantizedBytes(bits, group, n, k),
   supports: (kernel, dtype) => inner.supports(kernel, dtype),
   memory: () => inner.memory(),
   resetPeak: () => inner.resetPeak(),

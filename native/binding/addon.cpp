@@ -96,6 +96,22 @@ napi_value packed_bytes(napi_env env, napi_callback_info info) {
   return result;
 }
 
+napi_value quantized_bytes(napi_env env, napi_callback_info info) {
+  std::size_t count = 4;
+  napi_value argument[4], result = nullptr;
+  napi_get_cb_info(env, info, &count, argument, nullptr, nullptr);
+  double value[4] = {-1, -1, -1, -1};
+  for (std::size_t i = 0; i < count && i < 4; ++i) napi_get_value_double(env, argument[i], &value[i]);
+  bool fits = kernel_table().quantized_bytes != nullptr;
+  for (double v : value) fits = fits && v >= 0 && v <= 2147483647.0;
+  std::size_t bytes = 0;
+  if (fits)
+    bytes = kernel_table().quantized_bytes(static_cast<int>(value[0]), static_cast<std::int64_t>(value[1]),
+                                           static_cast<std::int64_t>(value[2]), static_cast<std::int64_t>(value[3]));
+  napi_create_double(env, static_cast<double>(bytes), &result);
+  return result;
+}
+
 napi_value set_threads(napi_env env, napi_callback_info info) {
   std::size_t count = 1;
   napi_value argument;
@@ -194,6 +210,7 @@ napi_value start(napi_env env, napi_value exports) {
       {"launch", nullptr, launch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"lastError", nullptr, last_error_text, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"packedBytes", nullptr, packed_bytes, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"quantizedBytes", nullptr, quantized_bytes, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"setThreads", nullptr, set_threads, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"threads", nullptr, threads, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"isa", nullptr, isa, nullptr, nullptr, nullptr, napi_enumerable, nullptr},

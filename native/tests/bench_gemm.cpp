@@ -1,6 +1,7 @@
 // Matrix products of MiniLM-L6 and Qwen3-0.6B against the multiply-add peak of this machine, which is
 // measured between them on the same threads. Prints JSON lines.
-//   bench_gemm [ISA] [quick|peak] [threads]     peak: only the peaks, as one JSON object
+//   bench_gemm [ISA] [quick|peak|quantized] [threads]
+// peak: only the peaks, as one JSON object. quantized: int8 and int4 weights beside bf16 ones, with bf16 activations.
 #include "check.h"
 
 #include <algorithm>
@@ -163,11 +164,38 @@ void bench_gemm(Random& random, int dtype, std::int64_t m, std::int64_t n, std::
          2.0 * double(m) * double(n) * double(k), top);
 }
 
+// The share is that of the bf16 peak for every row, so that they compare.
+void bench_quantized(Random& random, std::int64_t m, Shape s, int threads) {
+  const double dm = double(m), dn = double(s.n), dk = double(s.k), flops = 2 * dm * dn * dk;
+  Buffer w = Buffer::of(random_values(random, s.n * s.k, kF32), kF32), none = Buffer::absent();
+  Buffer x = Buffer::of(random_values(random, m * s.k, kBF16), kBF16), y = Buffer::empty(m * s.n, kBF16);
+  Buffer dx = Buffer::empty(m * s.k, kBF16), packed = Buffer::raw(unimoer::kernel_table().packed_bytes(kBF16, s.n, s.k));
+  Buffer bytes = Buffer::raw(unimoer::kernel_table().quantized_bytes(8, 0, s.n, s.k));
+  Buffer nibbles = Buffer::raw(unimoer::kernel_table().quantized_bytes(4, 32, s.n, s.k));
+  call(unimoer::k_pack_weight, {&w, &packed}, {0, 1, dn, dk, 0});
+  call(unimoer::k_quantize_weight, {&w, &bytes}, {0, 8, 0, dn, dk});
+  call(unimoer::k_quantize_weight, {&w, &nibbles}, {0, 4, 32, dn, dk});
+  const double top = peak(unimoer::isa_name(), kBF16, threads);
+  const auto row = [&](const char* kernel, const char* weights, const auto& run) {
+    report(kernel, weights, m, s.n, s.k, 0, median_seconds(run), flops, top);
+  };
+  const auto product = [&](Buffer& q, double bits, double integer) {
+    return [&, bits, integer] { call(unimoer::k_linear_quantized, {&x, &q, &none, &y}, {1, bits, 32, integer, dm, dn, dk, 0, 0}); };
+  };
+  row("linear_packed", "bf16", [&] { call(unimoer::k_linear_packed, {&x, &packed, &none, &y}, {1, 1, dm, dn, dk, 0}); });
+  row("linear_quantized", "int8 x int8", product(bytes, 8, 1));
+  row("linear_quantized", "int8", product(bytes, 8, 0));
+  row("linear_quantized", "int4", product(nibbles, 4, 0));
+  row("linear_quantized gradient", "int4",
+      [&] { call(unimoer::k_linear_quantized, {&y, &nibbles, &none, &dx}, {1, 4, 32, 0, dm, dn, dk, 1, 0}); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string isa = argc > 1 && *argv[1] ? argv[1] : unimoer::available_isas().front();
-  const bool quick = argc > 2 && std::string(argv[2]) == "quick";
+  const std::string mode = argc > 2 ? argv[2] : "";
+  const bool quick = mode == "quick";
   const int threads = argc > 3 && *argv[3] ? std::atoi(argv[3]) : unimoer::usable_cores();
   std::string error;
   if (!unimoer::select_isa(isa, error)) {
@@ -176,7 +204,7 @@ int main(int argc, char** argv) {
   }
   unimoer::set_pool_threads(threads);
   thread_clock = threads == 1;
-  if (argc > 2 && std::string(argv[2]) == "peak") {
+  if (mode == "peak") {
     double top[2] = {};
     for (int i = 0; i < 20; ++i)
       for (int dtype : {kF32, kBF16}) top[dtype == kBF16] = peak(isa, dtype, threads);
@@ -185,6 +213,12 @@ int main(int argc, char** argv) {
     return 0;
   }
   Random random;
+  if (mode == "quantized") {
+    for (const Shape& s : {Shape{384, 384}, Shape{1536, 384}, Shape{1024, 3072}})
+      for (std::int64_t m : {1, 8, 512, 4096}) bench_quantized(random, m, s, threads);
+    unimoer::stop_pool();
+    return 0;
+  }
   for (int dtype : {kF32, kBF16}) {
     for (const Shape& s : kShapes) {
       if (quick && (s.n == 1024 || s.n == 2048)) continue;

@@ -56,6 +56,7 @@ enum KernelId : int {
 struct KernelTable {
   KernelFn fn[kKernelCount];                                    // null where no kernel is registered
   size_t (*packed_bytes)(int dtype, int64_t n, int64_t k);      // 0 for an unsupported dtype or size
+  size_t (*quantized_bytes)(int bits, int64_t group, int64_t n, int64_t k);  // the same for quantised weights
 };
 
 }  // namespace unimoer

@@ -68,6 +68,10 @@ export const kernelRows = [
   ['norm_rope_grad', 8, 4],
   ['feed_forward', 10, 6],
   ['feed_forward_grad', 7, 7],
+  ['quantize_weight', 2, 5],
+  ['dequantize_weight', 2, 5],
+  ['expand_quantized', 2, 6],
+  ['linear_quantized', 4, 9],
 ] as const;
 
 export type KernelName = (typeof kernelRows)[number][0];

@@ -18,6 +18,7 @@ export interface NativeAddon {
   write(handle: number, data: ArrayBufferView, byteOffset: number): void;
   read(handle: number, out: ArrayBufferView, byteOffset: number): void;
   packedBytes(dtype: number, n: number, k: number): number;
+  quantizedBytes(bits: number, group: number, n: number, k: number): number;
   memory(): MemoryStats;
   resetPeak(): void;
   setThreads(n: number): void;

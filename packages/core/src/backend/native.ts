@@ -46,6 +46,10 @@ export class NativeBackend implements Backend {
     return this.addon.packedBytes(dtype, n, k);
   }
 
+  quantizedBytes(bits: 8 | 4, group: number, n: number, k: number): number {
+    return this.addon.quantizedBytes(bits, group, n, k);
+  }
+
   supports(_kernel: KernelName, dtype: DType): boolean {
     return dtype !== 'f64';
   }

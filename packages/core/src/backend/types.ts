@@ -24,6 +24,8 @@ export interface Backend {
   launch(kernel: KernelName, buffers: readonly Handle[], args: readonly number[]): void;
   /** Bytes of a packed weight with n outputs and k inputs. */
   packedBytes(dtype: number, n: number, k: number): number;
+  /** The same in 8 bits (group 0), or in 4 with a scale for every `group` inputs. */
+  quantizedBytes(bits: 8 | 4, group: number, n: number, k: number): number;
   supports(kernel: KernelName, dtype: DType): boolean;
   memory(): MemoryStats;
   resetPeak(): void;

@@ -3,6 +3,7 @@ import { BackendError } from '../../errors';
 import type { KernelName } from '../kernels';
 import type { Backend, Handle, MemoryStats } from '../types';
 import { Call } from './call';
+import { quantizedBytes } from './quantized';
 import { referenceKernels } from './table';
 
 /** Plain TypeScript over typed arrays, accumulating in f64: the oracle, and the fallback without an addon. */
@@ -52,6 +53,10 @@ export class ReferenceBackend implements Backend {
 
   packedBytes(dtype: number, n: number, k: number): number {
     return n * k * (dtype === 1 ? 2 : dtype === 3 ? 8 : 4);
+  }
+
+  quantizedBytes(bits: 8 | 4, group: number, n: number, k: number): number {
+    return quantizedBytes(bits, group, n, k);
   }
 
   supports(_kernel: KernelName, _dtype: DType): boolean {

@@ -50,6 +50,14 @@ export class Call {
     return this.has(i) ? this.output(i, dtype, n) : null;
   }
 
+  /** The first n bytes of buffer i. */
+  bytes(i: number, n: number): ArrayBuffer {
+    const buffer = this.buffers[i] ?? null;
+    if (buffer === null || buffer.byteLength < n)
+      this.fail('a short buffer', `at least ${n} bytes`);
+    return buffer;
+  }
+
   ints(i: number, n: number): Int32Array {
     return new Int32Array(this.buffer(i, 2, n), 0, n);
   }

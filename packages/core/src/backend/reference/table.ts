@@ -9,6 +9,7 @@ import { loss } from './loss';
 import { norm } from './norm';
 import { normRopeFamily } from './norm-rope';
 import { optim } from './optim';
+import { quantized } from './quantized';
 import { reduce } from './reduce';
 import { routing } from './routing';
 import { scores } from './scores';
@@ -29,4 +30,5 @@ export const referenceKernels: Readonly<Record<KernelName, ReferenceKernel>> = {
   ...feedForwardFamily,
   ...scores,
   ...normRopeFamily,
+  ...quantized,
 };

@@ -1,0 +1,124 @@
+#include "cpu/gemm/core/transpose.h"
+#include "cpu/gemm/quant/expand.h"
+
+namespace unimoer::UNIMOER_ISA_NS {
+namespace {
+
+template <int kBits, bool kPairs>
+void forward_panel(const Quantized& q, int64_t p, uint32_t* out) {
+  constexpr int kOut = kPairs ? 16 / kBits : 32 / kBits;  // words of the result per word of the weight
+  const int64_t width = q.width(p), words = q.words(), rows = kPairs ? (q.k + 1) / 2 : q.k;
+  const int64_t step = kBits == 8 ? words : q.group / 8;
+  const uint32_t* in = q.panel(p);
+  for (int64_t g = 0, i = 0; i < words; ++g) {
+    const Vf scale[2] = {lane_scales<kBits>(q, p, g, 0), lane_scales<kBits>(q, p, g, width - kLanes)};
+    for (const int64_t end = smaller(i + step, words); i < end; ++i, in += width, out += kOut * width) {
+      const int64_t left = smaller(kOut, rows - i * kOut);
+      for (int64_t j = 0; j < width; j += kLanes) {
+        Vi result[kOut];
+        expand_word<kBits, kPairs>(load_int(reinterpret_cast<const int32_t*>(in + j)), scale[j != 0], result);
+        auto* to = reinterpret_cast<int32_t*>(out + j);
+        if (left == kOut) {
+#pragma GCC unroll 8
+          for (int r = 0; r < kOut; ++r) store_int(to + r * width, result[r]);
+        } else {
+          for (int64_t r = 0; r < left; ++r) store_int(to + r * width, result[r]);
+        }
+      }
+    }
+  }
+}
+
+UM_INLINE Vf load_bytes(const int8_t* p) {
+#if defined(__AVX512F__)
+  return to_vf((Vi)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif defined(__AVX2__)
+  return to_vf((Vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#else
+  return Vf{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]), static_cast<float>(p[3])};
+#endif
+}
+
+typedef int8_t Vb __attribute__((vector_size(sizeof(Vi))));
+
+UM_INLINE Vi splat_int(int32_t v) { return (Vi)splat(bit_cast_to<float>(v)); }
+
+// kLanes words of four bytes along k from `quad` on, for the kLanes columns at `lane` of panel p.
+UM_INLINE void load_quads(const Quantized& q, int64_t p, int64_t lane, int64_t quad, Vi (&v)[kLanes]) {
+  const int64_t width = q.width(p), words = q.words();
+  const auto* in = reinterpret_cast<const int32_t*>(q.panel(p)) + lane;
+  if (q.bits == 8) {
+    for (int i = 0; i < kLanes; ++i) v[i] = quad + i < words ? load_int(in + (quad + i) * width) : Vi{};
+    return;
+  }
+  const Vi mask = splat_int(0x0f0f0f0f), sign = splat_int(0x08080808);
+  for (int i = 0; i < kLanes; i += 2) {
+    const int64_t word = (quad + i) / 2;
+    const Vi w = word < words ? load_int(in + word * width) : Vi{};
+    v[i] = (Vi)((Vb)((w & mask) ^ sign) - (Vb)sign);
+    v[i + 1] = (Vi)((Vb)(((w >> 4) & mask) ^ sign) - (Vb)sign);
+  }
+}
+
+constexpr int kParts = 4;  // vectors of kLanes inputs in two panels
+
+// The part of two reverse panels that kLanes outputs, from `lane` of forward panel p on, make.
+template <bool kPairs>
+void reverse_block(const Quantized& q, int64_t p, int64_t lane, int64_t input, uint32_t* const (&out)[kParts],
+                   const int64_t (&stride)[kParts]) {
+  alignas(64) int8_t bytes[kLanes][kParts * kLanes];
+  Vi v[kLanes];
+  load_quads(q, p, lane, input / 4, v);
+  transpose(v);
+  for (int i = 0; i < kLanes; ++i) store_int(reinterpret_cast<int32_t*>(bytes[i]), v[i]);
+  const int64_t row = p * kPanel + lane, width = q.width(p), rows = smaller(kLanes, q.n - row);
+  const bf16* scales = q.group_scales(p) + lane;
+  for (int part = 0; part < kParts; ++part) {
+    if (!out[part]) continue;
+    const int64_t group = q.bits == 8 ? 0 : smaller(input + part * kLanes, q.k - 1) / q.group;
+    const auto row_of = [&](int i) UM_BODY {
+      const float scale = q.bits == 8 ? q.scales()[row + i] : to_float(scales[group * width + i]);
+      return load_bytes(bytes[i] + part * kLanes) * splat(scale);
+    };
+    auto* to = reinterpret_cast<int32_t*>(out[part]) + (kPairs ? row / 2 : row) * stride[part];
+    if constexpr (kPairs) {
+      for (int i = 0; i < rows; i += 2, to += stride[part]) store_int(to, pack_pair(row_of(i), row_of(i + 1)));
+    } else {
+      for (int i = 0; i < rows; ++i, to += stride[part]) store_int(to, (Vi)row_of(i));
+    }
+  }
+}
+
+template <bool kPairs>
+void reverse_panels(const Quantized& q, int64_t first, int64_t last, uint32_t* out) {
+  const int64_t words = kPairs ? (q.n + 1) / 2 : q.n;
+  for (int64_t p = first; p < last; p += 2) {
+    uint32_t* parts[kParts];
+    int64_t stride[kParts];
+    for (int i = 0; i < kParts; ++i) {
+      const int64_t panel = p + i / 2, columns = q.k - panel * kPanel, lane = i % 2 * kLanes;
+      stride[i] = columns <= kLanes ? kLanes : kPanel;
+      parts[i] = panel < last && lane < stride[i] && columns > 0 ? out + (panel - first) * kPanel * words + lane : nullptr;
+    }
+    for (int64_t row = 0; row < q.n; row += kLanes)
+      reverse_block<kPairs>(q, row / kPanel, row % kPanel, p * kPanel, parts, stride);
+  }
+}
+
+}  // namespace
+
+void expand_forward(const Quantized& q, bool pairs, int64_t first, int64_t last, uint32_t* out) {
+  const int64_t words = pairs ? (q.k + 1) / 2 : q.k;
+  for (int64_t p = first; p < last; ++p, out += kPanel * words) {
+    if (q.bits == 8)
+      pairs ? forward_panel<8, true>(q, p, out) : forward_panel<8, false>(q, p, out);
+    else
+      pairs ? forward_panel<4, true>(q, p, out) : forward_panel<4, false>(q, p, out);
+  }
+}
+
+void expand_reverse(const Quantized& q, bool pairs, int64_t first, int64_t last, uint32_t* out) {
+  pairs ? reverse_panels<true>(q, first, last, out) : reverse_panels<false>(q, first, last, out);
+}
+
+}  // namespace unimoer::UNIMOER_ISA_NS

@@ -1,0 +1,156 @@
+// Products with a quantised weight: a part of the rows is interleaved by all threads, then every task
+// takes panels of the weight, brings them into the first caches once and multiplies all those rows.
+#include "cpu/gemm/quant/quant.h"
+
+namespace unimoer::UNIMOER_ISA_NS {
+namespace {
+
+constexpr int kSlotBytes = 4, kSlotRows = 5, kSlotPanel = 6;
+constexpr int64_t kBlock = 4 * kTileRows;         // rows that one task interleaves
+constexpr int64_t kPartRows = 18 * kBlock;        // rows between two passes over the weight
+constexpr int64_t kPartBytes = int64_t{8} << 20;  // and bytes
+
+struct Job {
+  QuantizedProduct product;
+  Compute compute;
+  Source x;
+  int64_t m, row, rows;    // all rows, and the part
+  int64_t depth, lanes;    // of the product: its sums' length and its columns
+  int64_t a_words, words;  // per lane of the staged rows and of the panels
+  size_t block_bytes;
+  char* staged;
+  float* scale;  // of the part's rows, if integer
+  Output out;
+  bool failed;
+
+  uint32_t* block(int64_t b) const { return reinterpret_cast<uint32_t*>(staged + static_cast<size_t>(b) * block_bytes); }
+  int64_t rows_of(int64_t b) const { return smaller(kBlock, rows - b * kBlock); }
+  int64_t blocks() const { return ceil_div(rows, kBlock); }
+};
+
+void stage_range(Job& job, int64_t first, int64_t last) {
+  const QuantizedProduct& product = job.product;
+  void* bytes = product.integer ? scratch(kSlotBytes, int_row_bytes(product.w, kBlock)) : nullptr;
+  if (product.integer && !bytes) {
+    __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
+    return;
+  }
+  for (int64_t b = first; b < last; ++b) {
+    const int64_t row = job.row + b * kBlock;
+    if (product.integer)
+      stage_int_rows(product.w, job.x, row, job.rows_of(b), job.block(b), job.scale + b * kBlock, bytes);
+    else
+      interleave_rows(job.block(b), job.x, row, job.rows_of(b), kTileRows, job.depth, job.compute);
+  }
+}
+
+template <class T>
+void copy_columns(const float* from, int64_t rows, int64_t columns, const float* bias, bool add, T* to,
+                  int64_t stride) {
+  for (int64_t i = 0; i < rows; ++i, to += stride)
+    each_vector(0, columns, [&](int64_t j, int n) UM_BODY {
+      Vf v = load(from + i * kPanel + j);
+      if (add) v = v + get(to + j, n);
+      put(to + j, bias ? v + get(bias + j, n) : v, n);
+    });
+}
+
+// The rows of block b against one panel that starts at `column`.
+void multiply_panel(const Job& job, int64_t b, const uint32_t* panel, int64_t column) {
+  alignas(64) float acc[kTileRows * kPanel];
+  const Output& out = job.out;
+  const int64_t columns = smaller(kPanel, job.lanes - column);
+  const int vectors = columns <= kLanes ? 1 : 2;
+  const bool half = out.dtype == kBF16, add = out.beta != 0.0f;
+  const bool direct = columns == vectors * kLanes && (!add || (!half && !out.bias));
+  const float* bias = out.bias ? out.bias + column : nullptr;
+  for (int64_t i = 0; i < job.rows_of(b); i += kTileRows) {
+    const int height = static_cast<int>(smaller(kTileRows, job.rows_of(b) - i));
+    const int64_t offset = (job.row + b * kBlock + i) * out.stride + column;
+    void* place = static_cast<char*>(out.data) + offset * (half ? 2 : 4);
+    const uint32_t* a = job.block(b) + i * job.a_words;
+    Tile tile{a, panel, job.words, nullptr, 0, acc, kPanel, false, a + kTileRows * job.a_words};
+    if (direct) {
+      tile.init = add ? static_cast<const float*>(place) : bias;
+      tile.init_stride = add ? out.stride : 0;
+      tile.out = place;
+      tile.out_stride = out.stride;
+      tile.half = half;
+    }
+    tile_kernel(job.compute, height, vectors)(tile);
+    if (direct) continue;
+    if (half)
+      copy_columns(acc, height, columns, bias, add, static_cast<bf16*>(place), out.stride);
+    else
+      copy_columns(acc, height, columns, bias, add, static_cast<float*>(place), out.stride);
+  }
+}
+
+// Panels [first, last), the first of them even in a reverse product.
+void panel_range(Job& job, int64_t first, int64_t last) {
+  const QuantizedProduct& product = job.product;
+  if (product.integer) {
+    for (int64_t p = first; p < last; ++p)
+      for (int64_t b = 0; b < job.blocks(); ++b)
+        multiply_int_block(product.w, p, job.block(b), job.scale + b * kBlock, job.row + b * kBlock, job.rows_of(b),
+                           job.out);
+    return;
+  }
+  if (!product.reverse && job.out.beta == 0.0f && job.rows == job.m && takes_few(job.compute, job.rows))
+    return multiply_few(product.w, job.compute, job.block(0), job.rows, first, last, job.out);
+  const int64_t step = product.reverse ? 2 : 1, panel_words = kPanel * job.words;
+  auto* panels = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>(step * panel_words) * 4));
+  if (!panels) {
+    __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
+    return;
+  }
+  const bool pairs = pairs_in_b(job.compute);
+  for (int64_t p = first; p < last; p += step) {
+    const int64_t end = smaller(p + step, last);
+    if (product.reverse)
+      expand_reverse(product.w, pairs, p, end, panels);
+    else
+      expand_forward(product.w, pairs, p, end, panels);
+    for (int64_t i = p; i < end; ++i)
+      for (int64_t b = 0; b < job.blocks(); ++b) multiply_panel(job, b, panels + (i - p) * panel_words, i * kPanel);
+  }
+}
+
+}  // namespace
+
+Status multiply_quantized(const QuantizedProduct& product, const Source& x, int64_t m, const Output& out) {
+  const Quantized& w = product.w;
+  const Compute c = x.dtype == kBF16 ? compute_for(kBF16, kBF16) : Compute::floats;
+  Job job{};
+  job.product = product;
+  job.compute = c;
+  job.x = x;
+  job.m = m;
+  job.depth = product.reverse ? w.n : w.k;
+  job.lanes = product.reverse ? w.k : w.n;
+  job.a_words = product.integer ? staged_int_words(w) : words_a(c, job.depth);
+  job.words = words_b(c, job.depth);
+  job.out = out;
+  job.block_bytes = (staged_bytes(kBlock, job.a_words) + 63) / 64 * 64;
+  const int64_t fitting = larger(1, kPartBytes / static_cast<int64_t>(job.block_bytes)) * kBlock;
+  const int64_t part = smaller(smaller(kPartRows, fitting), ceil_div(m, kBlock) * kBlock);
+  const size_t scale_bytes = static_cast<size_t>(ceil_div(part * 4, 64) * 64);
+  auto* memory = static_cast<char*>(
+      scratch(kSlotRows, scale_bytes + static_cast<size_t>(part / kBlock) * job.block_bytes));
+  if (!memory) return no_scratch();
+  job.scale = reinterpret_cast<float*>(memory);
+  job.staged = memory + scale_bytes;
+  const int64_t unit = product.reverse ? 2 : 1, units = ceil_div(panel_count(job.lanes), unit);
+  for (job.row = 0; job.row < m && !job.failed; job.row += part) {
+    job.rows = smaller(part, m - job.row);
+    parallel(job.blocks(), 1, [&](int64_t first, int64_t last) { stage_range(job, first, last); });
+    if (job.failed) break;
+    const int64_t grain = larger(1, 200000 / (kPanel * job.rows * job.depth));
+    parallel(units, grain, [&](int64_t first, int64_t last) {
+      panel_range(job, first * unit, smaller(last * unit, panel_count(job.lanes)));
+    });
+  }
+  return job.failed ? no_scratch() : Status::ok;
+}
+
+}  // namespace unimoer::UNIMOER_ISA_NS

@@ -1,0 +1,91 @@
+// Frozen weights in 8 or 4 bits: w[n, k] = q[n, k] * scale, symmetric around zero.
+//   int8: q in -127..127, one f32 scale per output, max |w| / 127.
+//   int4: q in -7..7, one bf16 scale per output and `group` neighbours along k, max |w| / 7.
+// One copy serves both directions. Columns are outputs, laid out in the panels of core.h; a word holds
+// the next 4 (int8) or 8 (int4) elements of one column along k. Absent columns and elements are zero.
+// In memory: int8: float scale[padded n], int32 sum[padded n], words; int4: per panel bf16
+// scale[groups][width], all panels, then words.
+#pragma once
+#include "cpu/gemm/core/core.h"
+#include "cpu/simd/kernel_util.h"
+
+namespace unimoer::UNIMOER_ISA_NS {
+
+constexpr int64_t kGroupUnit = 16;        // groups are multiples of the widest vector
+constexpr int64_t kMaxIntDepth = 131072;  // 127 * 127 * depth stays within int32
+
+struct Quantized {
+  int bits;
+  int64_t group, n, k;
+  char* data;
+
+  UM_INLINE int64_t per_word() const { return 32 / bits; }
+  UM_INLINE int64_t words() const { return ceil_div(k, per_word()); }
+  UM_INLINE int64_t groups() const { return bits == 8 ? 1 : ceil_div(k, group); }
+  UM_INLINE int64_t header_bytes() const {
+    return ceil_div(padded_columns(n) * (bits == 8 ? 8 : 2 * groups()), 64) * 64;
+  }
+  UM_INLINE int64_t bytes() const { return header_bytes() + padded_columns(n) * words() * 4; }
+  UM_INLINE uint32_t* panel(int64_t p) const {
+    return reinterpret_cast<uint32_t*>(data + header_bytes()) + p * kPanel * words();
+  }
+  UM_INLINE int64_t width(int64_t p) const { return n - p * kPanel <= kLanes ? kLanes : kPanel; }
+  // int8, indexed by column.
+  UM_INLINE float* scales() const { return reinterpret_cast<float*>(data); }
+  UM_INLINE int32_t* sums() const { return reinterpret_cast<int32_t*>(data + padded_columns(n) * 4); }
+  // int4, [groups][width].
+  UM_INLINE bf16* group_scales(int64_t p) const { return reinterpret_cast<bf16*>(data) + p * kPanel * groups(); }
+};
+
+// False for other bits, groups and sizes than the above.
+bool quantizable(int bits, int64_t group, int64_t n, int64_t k);
+
+// ---- storage (store.cpp)
+
+// Quantises w [n, k]. False if a value is NaN or infinite.
+bool quantize(const Quantized& q, const void* w, int dtype);
+// The weight as products see it, row-major [n, k].
+void dequantize(const Quantized& q, void* w, int dtype);
+
+// ---- panels of the dequantised weight (expand.cpp)
+
+// What the tile kernel reads: bf16 pairs or floats, interleaved. Panels [first, last) of the columns of
+// W (forward: lanes are outputs, depth k).
+void expand_forward(const Quantized& q, bool pairs, int64_t first, int64_t last, uint32_t* out);
+// The same of the columns of WT (reverse: lanes are inputs, depth n); first is even.
+void expand_reverse(const Quantized& q, bool pairs, int64_t first, int64_t last, uint32_t* out);
+
+// ---- integer products (int8.cpp)
+
+// Words per lane of quantised activations.
+int64_t staged_int_words(const Quantized& q);
+// Rows [row, row + rows) of x as integers, in tiles of kTileRows; scale[i] is row + i's. `bytes` is scratch of
+// int_row_bytes().
+void stage_int_rows(const Quantized& q, const Source& x, int64_t row, int64_t rows, uint32_t* out, float* scale,
+                    void* bytes);
+size_t int_row_bytes(const Quantized& q, int64_t rows);
+// Staged rows against panel p.
+void multiply_int_block(const Quantized& q, int64_t p, const uint32_t* staged, const float* scale, int64_t row,
+                        int64_t rows, const Output& out);
+
+// ---- few rows (few.cpp)
+
+constexpr int64_t kFewRows = 4;
+// Whether multiply_few() takes this.
+bool takes_few(Compute c, int64_t rows);
+// Panels [first, last) of a forward product with staged rows, dequantised in registers: the same bits as
+// expand_forward() and multiply_block().
+void multiply_few(const Quantized& q, Compute c, const uint32_t* staged, int64_t rows, int64_t first, int64_t last,
+                  const Output& out);
+
+// ---- driver (multiply.cpp)
+
+struct QuantizedProduct {
+  Quantized w;
+  bool integer;  // activations in 8 bits
+  bool reverse;  // x [m, n] times w instead of x [m, k] times wT
+};
+// out.beta 1 adds to what is there, 0 does not.
+Status multiply_quantized(const QuantizedProduct& product, const Source& x, int64_t m, const Output& out);
+
+}  // namespace unimoer::UNIMOER_ISA_NS

@@ -1,0 +1,212 @@
+// Quantised weights: the rounding, both directions of the product against double-precision loops on the
+// dequantised weight, and integer products bit by bit, also between instruction sets and thread counts.
+#include "check.h"
+
+#include <map>
+
+using namespace check;
+using unimoer::kBF16;
+using unimoer::kF32;
+using unimoer::Status;
+
+namespace {
+
+struct Size {
+  std::int64_t m, n, k, group;
+};
+const Size kSizes[] = {{1, 1, 1, 16},     {2, 33, 7, 32},   {3, 64, 48, 16},   {4, 96, 130, 48}, {5, 31, 64, 32},
+                       {15, 100, 65, 64}, {29, 17, 129, 32}, {60, 200, 96, 96}, {8, 40, 300, 128}, {131, 70, 33, 32}};
+
+struct Weight {
+  int bits;
+  Size s;
+  Buffer q;
+  Values w;  // dequantised
+};
+
+double d(std::int64_t v) { return static_cast<double>(v); }
+
+std::string label(const Weight& w, int dtx, const char* what) {
+  char text[160];
+  std::snprintf(text, sizeof text, "%s int%d m=%ld n=%ld k=%ld group=%ld dt=%d", what, w.bits, w.s.m, w.s.n, w.s.k,
+                w.s.group, dtx);
+  return text;
+}
+
+Weight quantized(Random& random, Size s, int bits, int dtw) {
+  const Values w = random_values(random, s.n * s.k, dtw);
+  Weight result{bits, s, Buffer::raw(unimoer::kernel_table().quantized_bytes(bits, s.group, s.n, s.k)), {}};
+  for (unsigned char& b : result.q.bytes) b = 0xa5;
+  Buffer source = Buffer::of(w, dtw), back = Buffer::empty(w.size(), kF32);
+  Status status = call(unimoer::k_quantize_weight, {&source, &result.q}, {d(dtw), d(bits), d(s.group), d(s.n), d(s.k)});
+  expect(status == Status::ok, label(result, dtw, "quantise: ") + unimoer::last_error());
+  status = call(unimoer::k_dequantize_weight, {&result.q, &back}, {d(bits), d(s.group), 0, d(s.n), d(s.k)});
+  expect(status == Status::ok, label(result, dtw, "dequantise: ") + unimoer::last_error());
+  result.w = back.values();
+  const std::int64_t group = bits == 8 ? s.k : s.group;
+  for (std::int64_t i = 0; i < s.n; ++i)
+    for (std::int64_t start = 0; start < s.k; start += group) {
+      const std::int64_t end = std::min(s.k, start + group);
+      float most = 0;
+      for (std::int64_t j = start; j < end; ++j) most = std::max(most, std::fabs(w[i * s.k + j]));
+      const float scale = bits == 8 ? most / 127.0f : from_bf16(to_bf16(most / 7.0f));
+      for (std::int64_t j = start; j < end; ++j) {
+        const float want = std::nearbyint(w[i * s.k + j] / scale) * scale;
+        expect(result.w[i * s.k + j] == want, label(result, dtw, "rounding"));
+        expect(std::fabs(w[i * s.k + j] - want) <= scale * 0.5001f, label(result, dtw, "error above half a step"));
+      }
+    }
+  return result;
+}
+
+Values rounded(Values w, int dtype) {
+  if (dtype == kBF16)
+    for (float& v : w) v = from_bf16(to_bf16(v));
+  return w;
+}
+
+void test_products(Random& random, const Weight& weight, int dtx, bool with_bias) {
+  const auto [m, n, k, group] = weight.s;
+  const Values w = rounded(weight.w, dtx);
+  for (const bool trans : {false, true}) {
+    const std::int64_t lanes = trans ? k : n, depth = trans ? n : k;
+    const Values x = random_values(random, m * depth, dtx), bias = random_values(random, lanes, kF32);
+    Values want(m * lanes);
+    for (std::int64_t i = 0; i < m; ++i)
+      for (std::int64_t j = 0; j < lanes; ++j) {
+        double sum = with_bias ? bias[j] : 0.0f;
+        for (std::int64_t l = 0; l < depth; ++l) sum += double(x[i * depth + l]) * w[trans ? l * k + j : j * k + l];
+        want[i * lanes + j] = static_cast<float>(sum);
+      }
+    Buffer q = weight.q, bx = Buffer::of(x, dtx), by = Buffer::empty(want.size(), dtx);
+    Buffer bb = with_bias ? Buffer::of(bias, kF32) : Buffer::absent();
+    const auto run = [&](Buffer& out) {
+      return call(unimoer::k_linear_quantized, {&bx, &q, &bb, &out},
+                  {d(dtx), d(weight.bits), d(group), 0, d(m), d(n), d(k), d(trans), 0});
+    };
+    const std::string name = label(weight, dtx, trans ? "x w" : "x wT");
+    expect(run(by) == Status::ok, name + ": " + unimoer::last_error());
+    expect_close(by.values(), want, dtx == kBF16 ? 1.0 / 128 : 2e-6, std::sqrt(d(depth)), name);
+    for (int threads : {1, 4}) {
+      unimoer::set_pool_threads(threads);
+      Buffer again = Buffer::empty(want.size(), dtx);
+      run(again);
+      expect(again.bytes == by.bytes, name + " depends on the number of threads");
+    }
+    unimoer::set_pool_threads(2);
+    Buffer sum = by;
+    call(unimoer::k_linear_quantized, {&bx, &q, &bb, &sum},
+         {d(dtx), d(weight.bits), d(group), 0, d(m), d(n), d(k), d(trans), 1});
+    Values twice = by.values();
+    for (std::size_t i = 0; i < twice.size(); ++i) twice[i] += want[i];
+    expect_close(sum.values(), twice, dtx == kBF16 ? 1.0 / 128 : 2e-6, std::sqrt(d(depth)), name + " on top");
+    // The packed form of the same weight gives the same numbers.
+    Buffer packed = Buffer::raw(unimoer::kernel_table().packed_bytes(dtx, lanes, depth)), from_pack = by;
+    call(unimoer::k_expand_quantized, {&q, &packed}, {d(weight.bits), d(group), d(dtx), d(n), d(k), d(trans)});
+    call(unimoer::k_linear_packed, {&bx, &packed, &bb, &from_pack}, {d(dtx), d(dtx), d(m), d(lanes), d(depth), 0});
+    expect(from_pack.bytes == by.bytes, name + " differs from the expanded pack");
+    // A row is the same whatever rows come with it.
+    Buffer one = Buffer::of(Values(x.end() - depth, x.end()), dtx), single = Buffer::empty(lanes, dtx);
+    call(unimoer::k_linear_quantized, {&one, &q, &bb, &single},
+         {d(dtx), d(weight.bits), d(group), 0, 1, d(n), d(k), d(trans), 0});
+    expect(std::memcmp(single.bytes.data(), by.bytes.data() + by.bytes.size() - single.bytes.size(),
+                       single.bytes.size()) == 0,
+           name + " depends on the other rows");
+  }
+}
+
+// Results by case name, of the first instruction set.
+std::map<std::string, std::vector<unsigned char>> known;
+
+void test_integer(Random& random, const Weight& weight, int dtx, bool with_bias) {
+  const auto [m, n, k, group] = weight.s;
+  Values x = random_values(random, m * k, dtx);
+  const Values bias = random_values(random, n, kF32);
+  if (m > 2) std::fill(x.begin(), x.begin() + k, 0.0f);
+  Values want(m * n);
+  for (std::int64_t i = 0; i < m; ++i) {
+    float most = 0;
+    for (std::int64_t l = 0; l < k; ++l) most = std::max(most, std::fabs(x[i * k + l]));
+    const float inverse = most > 0 ? 127.0f / most : 0;
+    for (std::int64_t j = 0; j < n; ++j) {
+      float scale = 0;
+      for (std::int64_t l = 0; l < k; ++l) scale = std::max(scale, std::fabs(weight.w[j * k + l]));
+      scale /= 127.0f;
+      std::int32_t sum = 0;
+      for (std::int64_t l = 0; l < k; ++l)
+        sum += static_cast<std::int32_t>(std::nearbyint(x[i * k + l] * inverse)) *
+               static_cast<std::int32_t>(scale > 0 ? std::nearbyint(weight.w[j * k + l] / scale) : 0);
+      want[i * n + j] = std::fma(static_cast<float>(sum), scale * (most / 127.0f), with_bias ? bias[j] : 0.0f);
+    }
+  }
+  Buffer q = weight.q, bx = Buffer::of(x, dtx), by = Buffer::empty(want.size(), dtx);
+  Buffer bb = with_bias ? Buffer::of(bias, kF32) : Buffer::absent();
+  const std::string name = label(weight, dtx, with_bias ? "integer with bias" : "integer");
+  for (int threads : {2, 1, 4}) {
+    unimoer::set_pool_threads(threads);
+    Buffer y = Buffer::empty(want.size(), dtx);
+    const Status status =
+        call(unimoer::k_linear_quantized, {&bx, &q, &bb, &y}, {d(dtx), 8, 0, 1, d(m), d(n), d(k), 0, 0});
+    expect(status == Status::ok, name + ": " + unimoer::last_error());
+    if (threads == 2) by = y;
+    expect(y.bytes == by.bytes, name + " depends on the number of threads");
+  }
+  unimoer::set_pool_threads(2);
+  expect_close(by.values(), want, dtx == kBF16 ? 1.0 / 256 : 1e-6, 1e-6, name);
+  const auto [first, fresh] = known.emplace(name, by.bytes);
+  expect(fresh || first->second == by.bytes, name + " differs between instruction sets");
+}
+
+void test_special_rows() {
+  Buffer w = Buffer::of(Values(2 * 40, 0.5f), kF32), q = Buffer::raw(unimoer::kernel_table().quantized_bytes(8, 0, 2, 40));
+  call(unimoer::k_quantize_weight, {&w, &q}, {0, 8, 0, 2, 40});
+  Values x(4 * 40, 1.0f);
+  x[3] = NAN;
+  x[40 + 39] = INFINITY;
+  for (int i = 0; i < 40; ++i) x[80 + i] = 1e-38f, x[120 + i] = 3e38f;
+  Buffer bx = Buffer::of(x, kF32), none = Buffer::absent(), y = Buffer::empty(8, kF32);
+  call(unimoer::k_linear_quantized, {&bx, &q, &none, &y}, {0, 8, 0, 1, 4, 2, 40, 0, 0});
+  const Values v = y.values();
+  expect(std::isnan(v[0]) && std::isnan(v[2]), "NaN and infinite activations give NaN");
+  expect(v[4] == 0 && v[5] == 0, "a row of tiny activations is zero");
+  expect(std::isinf(v[6]), "overflow is infinite");
+}
+
+void test_refusals() {
+  Buffer w = Buffer::of(Values(64, 1), kF32), q = Buffer::raw(1 << 16), y = Buffer::raw(1 << 12), none = Buffer::absent();
+  const auto pack = [&](double bits, double group, double n, double k) {
+    return call(unimoer::k_quantize_weight, {&w, &q}, {0, bits, group, n, k});
+  };
+  expect(pack(8, 0, 8, 8) == Status::ok && pack(4, 16, 8, 8) == Status::ok, "quantize_weight accepts exact sizes");
+  expect(pack(5, 16, 8, 8) == Status::unsupported, "quantize_weight refuses 5 bits");
+  expect(pack(4, 24, 8, 8) == Status::bad_argument, "quantize_weight refuses odd groups");
+  expect(pack(8, 0, 9, 8) == Status::bad_argument, "quantize_weight refuses a short weight");
+  expect(pack(8, 0, 1e9, 1e9) == Status::bad_argument, "quantize_weight refuses huge sizes");
+  Buffer bad = Buffer::of(Values(64, NAN), kF32);
+  expect(call(unimoer::k_quantize_weight, {&bad, &q}, {0, 4, 16, 8, 8}) == Status::bad_argument, "NaN is refused");
+  const auto run = [&](double bits, double integer, double m, double trans) {
+    return call(unimoer::k_linear_quantized, {&w, &q, &none, &y}, {0, bits, 16, integer, m, 8, 8, trans, 0});
+  };
+  expect(run(8, 1, 8, 0) == Status::ok && run(4, 0, 8, 1) == Status::ok, "linear_quantized accepts exact sizes");
+  expect(run(4, 1, 8, 0) == Status::bad_argument, "integer activations need int8");
+  expect(run(8, 1, 8, 1) == Status::bad_argument, "integer activations are forward only");
+  expect(run(8, 0, 9, 0) == Status::bad_argument, "linear_quantized refuses short activations");
+}
+
+}  // namespace
+
+int main() {
+  return for_each_isa([] {
+    Random random;
+    for (const Size& s : kSizes)
+      for (int bits : {8, 4})
+        for (int dtw : {kF32, kBF16}) {
+          const Weight weight = quantized(random, s, bits, dtw);
+          for (int dtx : {kF32, kBF16}) test_products(random, weight, dtx, dtw == kF32);
+          if (bits == 8)
+            for (int dtx : {kF32, kBF16}) test_integer(random, weight, dtx, dtw == kF32);
+        }
+    test_special_rows();
+    test_refusals();
+  });
+}

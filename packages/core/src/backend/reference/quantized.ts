@@ -1,0 +1,155 @@
+import { bf16Bits, bf16ToFloat32, float32ToBf16 } from '../../bf16';
+import { type Call, type Reals, statCode } from './call';
+import { multiply, oriented, store } from './gemm';
+
+/** Weights and rows whose largest value is below it become zeros, as their scale would lose bits. */
+const smallest = 2 ** -100;
+
+/** In memory: q as int8 [n, k], padded to 4 bytes, then scales f32 [n, groups]. */
+interface Stored {
+  n: number;
+  k: number;
+  /** Inputs that share a scale. */
+  group: number;
+  groups: number;
+  steps: number;
+  q: Int8Array;
+  scales: Float32Array;
+}
+
+function groupOf(bits: number, group: number, k: number): number {
+  return bits === 8 ? Math.max(k, 1) : group;
+}
+
+export function quantizedBytes(bits: number, group: number, n: number, k: number): number {
+  const groups = Math.ceil(k / groupOf(bits, group, k));
+  return Math.ceil((n * k) / 4) * 4 + n * groups * 4;
+}
+
+function stored(c: Call, i: number, bits: number, group: number, n: number, k: number): Stored {
+  if (bits !== 8 && bits !== 4) c.fail(`${bits} bits`, '8 or 4');
+  const buffer = c.bytes(i, quantizedBytes(bits, group, n, k));
+  const size = groupOf(bits, group, k);
+  const groups = Math.ceil(k / size);
+  const q = new Int8Array(buffer, 0, n * k);
+  const scales = new Float32Array(buffer, Math.ceil((n * k) / 4) * 4, n * groups);
+  return { n, k, group: size, groups, steps: bits === 8 ? 127 : 7, q, scales };
+}
+
+/** To the nearest integer, ties to even. */
+function roundEven(v: number): number {
+  const r = Math.round(v);
+  return r - v === 0.5 && r % 2 !== 0 ? r - 1 : r;
+}
+
+/** Largest |x|; NaN if there is one. */
+function largest(x: ArrayLike<number>, start: number, end: number): number {
+  let most = 0;
+  for (let i = start; i < end; i++) most = Math.max(most, Math.abs(Math.fround(x[i]!)));
+  return most;
+}
+
+function quantizeWeight(c: Call): void {
+  const [dtw, bits, size, n, k] = c.args as number[] as [number, number, number, number, number];
+  const w = c.input(0, dtw, n * k);
+  const { group, groups, steps, q, scales } = stored(c, 1, bits, size, n, k);
+  for (let row = 0; row < n; row++) {
+    for (let g = 0; g < groups; g++) {
+      const start = row * k + g * group;
+      const end = Math.min(start + group, (row + 1) * k);
+      const most = largest(w, start, end);
+      if (!Number.isFinite(most)) c.fail('a NaN or infinite weight', 'finite weights');
+      let scale = most < smallest ? 0 : Math.fround(most / steps);
+      if (bits === 4) scale = bf16ToFloat32(Uint16Array.of(bf16Bits(scale)))[0]!;
+      scales[row * groups + g] = scale;
+      for (let i = start; i < end; i++) {
+        q[i] = scale === 0 ? 0 : roundEven(Math.fround(Math.fround(w[i]!) / scale));
+      }
+    }
+  }
+}
+
+/** The dequantised weight [n, k] as activations of this dtype see it. */
+function values({ n, k, group, groups, q, scales }: Stored, dtype: number): Float32Array {
+  const w = new Float32Array(n * k);
+  for (let row = 0; row < n; row++) {
+    for (let i = 0; i < k; i++) {
+      w[row * k + i] = q[row * k + i]! * scales[row * groups + Math.floor(i / group)]!;
+    }
+  }
+  return dtype === 1 ? bf16ToFloat32(float32ToBf16(w)) : w;
+}
+
+function dequantizeWeight(c: Call): void {
+  const [bits, group, dtw, n, k] = c.args as number[] as [number, number, number, number, number];
+  c.output(1, dtw, n * k).set(values(stored(c, 0, bits, group, n, k), dtw));
+}
+
+function expandQuantized(c: Call): void {
+  const [bits, group, dtPack, n, k, trans] = c.args as number[] as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const w = values(stored(c, 0, bits, group, n, k), dtPack);
+  c.output(1, dtPack, n * k).set(oriented(w, k, n, trans !== 0));
+}
+
+/** Rows of x in 8 bits, and their scales: NaN for a row with NaN or an infinity. */
+function quantizeRows(x: Reals, m: number, k: number): { q: Float64Array; scales: Float32Array } {
+  const q = new Float64Array(m * k);
+  const scales = new Float32Array(m);
+  for (let row = 0; row < m; row++) {
+    const most = largest(x, row * k, (row + 1) * k);
+    scales[row] = Number.isFinite(most) ? (most < smallest ? 0 : most / 127) : Number.NaN;
+    if (!Number.isFinite(most) || most < smallest) continue;
+    const inverse = Math.fround(127 / most);
+    for (let i = row * k; i < (row + 1) * k; i++) {
+      q[i] = roundEven(Math.fround(Math.fround(x[i]!) * inverse));
+    }
+  }
+  return { q, scales };
+}
+
+/** y = x wT + bias, or x w with trans, on top of y with add. */
+function linearQuantized(c: Call): void {
+  const [dtx, bits, group, integer, m, n, k, trans, add] = c.args as number[] as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const [lanes, depth] = trans ? [k, n] : [n, k];
+  const weight = stored(c, 1, bits, group, n, k);
+  const x = c.input(0, dtx, m * depth);
+  const bias = c.optional(2, statCode(dtx), lanes);
+  const y = c.output(3, dtx, m * lanes);
+  if (!integer) {
+    const w = oriented(values(weight, dtx), k, n, trans !== 0);
+    store(y, multiply(x, w, m, lanes, depth), lanes, 1, add, bias);
+    return;
+  }
+  if (bits !== 8 || trans) c.fail('8-bit activations', 'an int8 weight and the forward product');
+  const rows = quantizeRows(x, m, k);
+  const sums = multiply(rows.q, Float64Array.from(weight.q), m, n, k);
+  for (let i = 0; i < sums.length; i++) {
+    const scale = Math.fround(weight.scales[i % n]! * rows.scales[Math.floor(i / n)]!);
+    sums[i] = Math.fround(sums[i]!) * scale;
+  }
+  store(y, sums, n, 1, 0, bias);
+}
+
+export const quantized = {
+  quantize_weight: quantizeWeight,
+  dequantize_weight: dequantizeWeight,
+  expand_quantized: expandQuantized,
+  linear_quantized: linearQuantized,
+};
