@@ -1,10 +1,12 @@
 import { type GradNode, recordMany } from '../autograd/node';
-import { dtypeCode, statDType } from '../dtype';
+import { statDType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
 import { shapeFault, wantsGrad } from './shared/check';
 import type { FrozenWeight } from './frozen-weight';
 import { checkLinear, checkLowRank, type LowRank } from './shared/low-rank';
 import { sumGroups } from './shared/sum-groups';
+import { packCode, withPacks } from './shared/weight-pack';
+import { linear } from './linear';
 
 /** One of the linears that read the same x. */
 export interface GroupMember {
@@ -20,7 +22,8 @@ const MAX_MEMBERS = 3;
 /**
  * Frozen linear plus LoRA or MoE-LoRA in rank space: H = x Aᵀ; Z = rankScale · gate · H;
  * y = x Wᵀ + bias + Z Bᵀ, accumulated in f32. x [T, in] -> [T, out] in x's dtype. Saves x, H f32 [T, R]
- * and the small operands; gradients for x, A, B, gates and a trainable bias.
+ * and the small operands; gradients for x, A, B, gates and a trainable bias. A quantised W is
+ * dequantised for the call, as in QLoRA (Dettmers et al. 2023, section 3), and activations are not rounded to 8 bits.
  */
 export function adaptedLinear(
   x: Tensor,
@@ -35,7 +38,7 @@ export function adaptedLinear(
  * One to three linears over one x [T, in], such as queries, keys and values, or gate and up: x is read once,
  * the adapters enter rank space together, and the gradient of x is summed before it is written. The same
  * values as linear or adaptedLinear one by one, up to the order of f32 sums. Weights are packed in one
- * dtype; members with gates share them. Saves x (if an adapter is there), H f32 [T, Σ R] and the small operands.
+ * dtype; members with gates share them. Quantised members run one by one. Saves x (if an adapter is there), H f32 [T, Σ R] and the small operands.
  */
 export function linearGroup(
   x: Tensor,
@@ -43,6 +46,11 @@ export function linearGroup(
   op = 'linearGroup',
 ): Tensor[] {
   const { gates, rowToGate } = checkGroup(op, x, members);
+  if (members[0]!.weight.quantization && (members.length > 1 || !members[0]!.lowRank)) {
+    return members.map(({ weight, bias, lowRank }) =>
+      lowRank ? adaptedLinear(x, weight, bias, lowRank) : linear(x, weight, bias),
+    );
+  }
   const [m, k] = x.shape as [number, number];
   const { backend, dtype } = x;
   const stat = statDType(dtype);
@@ -51,19 +59,23 @@ export function linearGroup(
   const [G, N] = gates ? (gates.shape as [number, number]) : [0, 0];
   const sizes = members.flatMap(({ weight }, i) => [weight.outFeatures, ranks[i]!]);
   while (sizes.length < 2 * MAX_MEMBERS) sizes.push(0);
-  const args = [x.code, dtypeCode[members[0]!.weight.dtype], m, k, N, G, ...sizes];
+  const args = [x.code, packCode(members[0]!.weight, dtype), m, k, N, G, ...sizes];
   const H = total > 0 ? empty([m, total], stat, backend) : null;
   const ys = members.map(({ weight }) => empty([m, weight.outFeatures], dtype, backend));
   const shared = [gates?.handle ?? 0, rowToGate?.handle ?? 0, H?.handle ?? 0];
-  backend.launch(
-    'adapted_linear',
-    padded([x.handle, ...shared], 7, members, ({ weight, bias, lowRank }, i) => [
-      ys[i]!.handle,
-      weight.packed.handle,
-      ...rankHandles(lowRank),
-      bias?.handle ?? 0,
-    ]),
-    args,
+  const weights = members.map(({ weight }) => weight);
+  const stored = weights.map((weight) => weight.packed);
+  withPacks(weights, stored, dtype, false, (packs) =>
+    backend.launch(
+      'adapted_linear',
+      padded([x.handle, ...shared], 7, members, ({ bias, lowRank }, i) => [
+        ys[i]!.handle,
+        packs[i]!,
+        ...rankHandles(lowRank),
+        bias?.handle ?? 0,
+      ]),
+      args,
+    ),
   );
   const adapters = members.flatMap(({ lowRank }) => (lowRank ? [lowRank.A, lowRank.B] : []));
   const biases = members.map(({ bias }) => bias);
@@ -107,6 +119,7 @@ function recordGroup(
       expert: keep(gates ? lowRank?.rankExpert : null),
     })),
   };
+  const weights = members.map(({ weight }) => weight);
   // Inputs: x, gates, then A, B and bias of each member.
   const inputs = [
     x,
@@ -126,21 +139,24 @@ function recordGroup(
       dB: dys[i] && B >= 0 ? wanted(3 + 3 * i, node.saved[B]!.shape) : null,
     }));
     const head = [handle(at.x), handle(at.gates), handle(at.rowToGate), handle(at.H)];
-    backend.launch(
-      'adapted_linear_grad',
-      padded(
-        [...head, dx?.handle ?? 0, dGates?.handle ?? 0],
-        8,
-        at.members,
-        ({ reverse, A, B, scale, expert }, i) => [
-          dys[i]?.handle ?? 0,
-          handle(reverse),
-          ...[A, B, scale, expert].map(handle),
-          grads[i]!.dA?.handle ?? 0,
-          grads[i]!.dB?.handle ?? 0,
-        ],
+    const stored = at.members.map(({ reverse }) => node.saved[reverse] ?? null);
+    withPacks(weights, stored, dtype, true, (packs) =>
+      backend.launch(
+        'adapted_linear_grad',
+        padded(
+          [...head, dx?.handle ?? 0, dGates?.handle ?? 0],
+          8,
+          at.members,
+          ({ A, B, scale, expert }, i) => [
+            dys[i]?.handle ?? 0,
+            packs[i]!,
+            ...[A, B, scale, expert].map(handle),
+            grads[i]!.dA?.handle ?? 0,
+            grads[i]!.dB?.handle ?? 0,
+          ],
+        ),
+        [...args, sum ? 1 : 0],
       ),
-      [...args, sum ? 1 : 0],
     );
     if (dx) node.give(0, dx);
     sum?.dispose();

@@ -1,10 +1,10 @@
 import { record } from '../autograd/node';
-import { dtypeCode } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
 import type { FrozenWeight } from './frozen-weight';
 import { linear } from './linear';
 import { shapeFault, wantsGrad } from './shared/check';
 import { checkLinear } from './shared/low-rank';
+import { packCode } from './shared/weight-pack';
 import { swiglu } from './swiglu';
 import { gelu, relu } from './unary';
 
@@ -36,7 +36,7 @@ const codes: Readonly<Record<FeedForwardActivation, number>> = {
  * a gate (silu(x W_gateᵀ) · x W_upᵀ) W_downᵀ (Shazeer 2020). x [T, d] -> [T, d] in x's dtype. A block of rows
  * passes through all products while it is in cache, so the activated [T, wide] is never stored. Saves the
  * products before the activation, one or two of [T, wide]; outside the tape nothing of that size. Trainable
- * biases and packs of different dtypes are computed op by op.
+ * biases, quantised weights and packs of different dtypes are computed op by op.
  */
 export function feedForward(
   x: Tensor,
@@ -46,12 +46,14 @@ export function feedForward(
   const parts = gate ? [up, gate, down] : [up, down];
   check(x, up, gate, down, activation);
   const { dtype: packed } = up.weight;
-  const fused = parts.every(({ weight, bias }) => weight.dtype === packed && !bias?.requiresGrad);
+  const fused =
+    up.weight.quantization === null &&
+    parts.every(({ weight, bias }) => weight.dtype === packed && !bias?.requiresGrad);
   if (!fused) return composed(x, up, gate, down, activation);
   const { backend, dtype } = x;
   const m = x.shape[0]!;
   const [wide, d] = [up.weight.outFeatures, up.weight.inFeatures];
-  const args = [x.code, dtypeCode[packed], m, d, wide, codes[activation]];
+  const args = [x.code, packCode(up.weight, dtype), m, d, wide, codes[activation]];
   const taped = wantsGrad(x);
   const u = taped ? empty([m, wide], dtype, backend) : null;
   const g = taped && gate ? empty([m, wide], dtype, backend) : null;

@@ -1,33 +1,51 @@
 import { getBackend } from '../backend/registry';
 import type { Backend } from '../backend/types';
 import { type DType, dtypeCode } from '../dtype';
-import { BackendError, DisposedError, InputError, ShapeError } from '../errors';
+import { BackendError, DisposedError, DTypeError, InputError, ShapeError } from '../errors';
 import { tensor } from '../tensor/create';
-import { Storage } from '../tensor/storage';
-import { Tensor } from '../tensor/tensor';
+import { empty, Tensor } from '../tensor/tensor';
+import {
+  packBuffer,
+  type Quantization,
+  type QuantizeOptions,
+  quantization,
+  quantize,
+} from './shared/quantized';
+
+/** What a frozen weight's elements are stored in; f64 only on the reference backend. */
+export type WeightDType = 'f32' | 'bf16' | 'f64' | 'int8' | 'int4';
 
 /** How to store a frozen weight. */
-export interface PackOptions {
-  /** Dtype of the pack; f64 only on the reference backend. */
-  dtype: 'f32' | 'bf16' | 'f64';
+export type PackOptions = ({ dtype: 'f32' | 'bf16' | 'f64' } | QuantizeOptions) & {
   backend?: Backend;
-  /** Also pack for gradients towards the input, at the price of a second pack. Default true. */
+  /**
+   * Also pack for gradients towards the input, at the price of a second pack. Default true; one copy of a
+   * quantised weight serves both directions, whatever this says.
+   */
   forBackward?: boolean;
   /** Named in errors. */
   name?: string;
-}
+};
 
 /** Frees the packs of weights that were dropped without dispose(). */
 const dropped = new FinalizationRegistry<Tensor[]>((packs) => {
   for (const pack of packs) pack.dispose();
 });
 
-/** A matrix that is never trained, stored once in the order the GEMM reads it. */
+/**
+ * A matrix that is never trained, stored once in the order the GEMM reads it. A quantised one (int8, int4)
+ * stands for its dequantised values q · scale: they are what products use, rounded to bf16 beside bf16
+ * activations, and what gradients towards the input go through; 8-bit rounding of activations counts as the
+ * identity there (straight-through). It takes 1 byte a weight in int8 and 0.5 + 2 / groupSize in int4, and
+ * has the same bits on every backend and instruction set.
+ */
 export class FrozenWeight {
   private constructor(
     readonly outFeatures: number,
     readonly inFeatures: number,
-    readonly dtype: DType,
+    readonly dtype: WeightDType,
+    /** Layout of a quantised weight, else null. */
+    readonly quantization: Quantization | null,
     readonly backend: Backend,
     readonly name: string,
     private forward: Tensor | null,
@@ -39,7 +57,7 @@ export class FrozenWeight {
 
   /**
    * Packs w [out, in], row-major: f32 numbers, raw bf16 bits (Uint16Array) or a tensor. NaN and infinite
-   * weights are refused with an InputError.
+   * weights are refused with an InputError, and so are options that do not belong to the dtype.
    */
   static pack(
     w: Float32Array | Float64Array | Uint16Array | Tensor,
@@ -48,6 +66,7 @@ export class FrozenWeight {
   ): FrozenWeight {
     const { dtype, forBackward = true, name = 'weight' } = options;
     const [n, k] = shape;
+    const spec = quantization(name, options, k);
     const size = w instanceof Tensor ? w.size : w.length;
     if (size !== n * k) {
       throw new ShapeError({ where: name, got: `${size} values`, expected: `[${n}, ${k}]` });
@@ -56,22 +75,28 @@ export class FrozenWeight {
     const backend = options.backend ?? (w instanceof Tensor ? w.backend : getBackend());
     const source = w instanceof Tensor ? w : upload(w, shape, backend);
     try {
-      const forward = pack(source, dtype, n, k, false, backend);
-      const reverse = forBackward ? pack(source, dtype, n, k, true, backend) : null;
-      return new FrozenWeight(n, k, dtype, backend, name, forward, reverse);
+      if (spec) {
+        const stored = quantize(source, spec, n, k);
+        return new FrozenWeight(n, k, dtype, spec, backend, name, stored, null);
+      }
+      const plain = dtype as 'f32' | 'bf16' | 'f64';
+      const forward = pack(source, plain, n, k, false, backend);
+      const reverse = forBackward ? pack(source, plain, n, k, true, backend) : null;
+      return new FrozenWeight(n, k, dtype, null, backend, name, forward, reverse);
     } finally {
       if (source !== w) source.dispose();
     }
   }
 
-  /** The pack for y = x Wᵀ. */
+  /** What is stored for y = x Wᵀ: the pack, or the quantised weight. */
   get packed(): Tensor {
     if (this.forward === null) throw new DisposedError(`${this.name} was disposed`);
     return this.forward;
   }
 
-  /** The pack for dx = dy W. */
+  /** What is stored for dx = dy W: the pack, or the quantised weight. */
   get packedTranspose(): Tensor {
+    if (this.quantization) return this.packed;
     if (this.reverse === null) {
       throw new BackendError({
         where: this.name,
@@ -81,6 +106,23 @@ export class FrozenWeight {
       });
     }
     return this.reverse;
+  }
+
+  /** The values that a quantised weight stands for, f32 [out, in]. Throws DTypeError for other weights. */
+  dequantize(): Tensor {
+    const q = this.quantization;
+    if (q === null) {
+      throw new DTypeError({
+        where: this.name,
+        got: this.dtype,
+        expected: 'an int8 or int4 weight',
+      });
+    }
+    const shape = [this.outFeatures, this.inFeatures];
+    const w = empty(shape, 'f32', this.backend);
+    const args = [q.bits, q.group, dtypeCode.f32, ...shape];
+    this.backend.launch('dequantize_weight', [this.packed.handle, w.handle], args);
+    return w;
   }
 
   dispose(): void {
@@ -115,7 +157,7 @@ function pack(
 ): Tensor {
   const code = dtypeCode[dtype];
   const bytes = transposed ? backend.packedBytes(code, k, n) : backend.packedBytes(code, n, k);
-  const packed = new Tensor([n, k], dtype, n * k, new Storage(backend, backend.alloc(bytes)));
+  const packed = packBuffer(backend, bytes, n, k, dtype);
   try {
     backend.launch(
       'pack_weight',

@@ -1,9 +1,10 @@
 import { record } from '../autograd/node';
-import { dtypeCode, statDType } from '../dtype';
+import { statDType } from '../dtype';
 import { BackendError } from '../errors';
 import { empty, type Tensor } from '../tensor/tensor';
 import type { FrozenWeight } from './frozen-weight';
 import { checkInts, checkRank, checkReal, shapeFault, wantsGrad } from './shared/check';
+import { packCode, withPacks } from './shared/weight-pack';
 
 /**
  * Cross entropy of next-token logits x Wᵀ that are never stored: hidden x [n, d] f32 or bf16, a frozen output matrix
@@ -11,7 +12,8 @@ import { checkInts, checkRank, checkReal, shapeFault, wantsGrad } from './shared
  * gives loss 0 and no gradient. Select the rows that have a target first (gatherRows).
  *
  * Saves x and lse f32 [n], beside W's two packs: backward forms the logits tile by tile again and gives
- * dx = dloss (softmax − one-hot) W. Scratch memory is a few MB whatever V is.
+ * dx = dloss (softmax − one-hot) W. Scratch memory is a few MB whatever V is; a quantised W is
+ * dequantised as a whole for either call, though.
  */
 export function vocabularyCrossEntropy(x: Tensor, w: FrozenWeight, targets: Tensor): Tensor {
   const op = 'vocabularyCrossEntropy';
@@ -35,13 +37,15 @@ export function vocabularyCrossEntropy(x: Tensor, w: FrozenWeight, targets: Tens
     });
   }
   const { backend, dtype } = x;
-  const args = [x.code, dtypeCode[w.dtype], n, vocabulary, k];
+  const args = [x.code, packCode(w, dtype), n, vocabulary, k];
   const loss = empty([n], statDType(dtype), backend);
   const lse = empty([n], statDType(dtype), backend);
-  backend.launch(
-    'vocabulary_cross_entropy',
-    [x.handle, w.packed.handle, targets.handle, loss.handle, lse.handle],
-    args,
+  withPacks([w], [w.packed], dtype, false, ([pack]) =>
+    backend.launch(
+      'vocabulary_cross_entropy',
+      [x.handle, pack!, targets.handle, loss.handle, lse.handle],
+      args,
+    ),
   );
   if (wantsGrad(x)) {
     const saved = [x, targets, lse, w.packed, w.packedTranspose];
@@ -54,10 +58,14 @@ export function vocabularyCrossEntropy(x: Tensor, w: FrozenWeight, targets: Tens
         Tensor,
       ];
       const dx = empty([n, k], dtype, backend);
-      backend.launch(
-        'vocabulary_cross_entropy_grad',
-        [dy.handle, sx.handle, forward.handle, reverse.handle, st.handle, stats.handle, dx.handle],
-        args,
+      withPacks([w], [forward], dtype, false, ([pack]) =>
+        withPacks([w], [reverse], dtype, true, ([transposed]) =>
+          backend.launch(
+            'vocabulary_cross_entropy_grad',
+            [dy.handle, sx.handle, pack!, transposed!, st.handle, stats.handle, dx.handle],
+            args,
+          ),
+        ),
       );
       node.give(0, dx);
     });

@@ -1,16 +1,17 @@
-import { FrozenWeight } from '../ops/frozen-weight';
 import { adaptedLinear, linearGroup } from '../ops/adapted-linear';
 import type { LowRank } from '../ops/shared/low-rank';
 import { feedForward, type FeedForwardActivation } from '../ops/feed-forward';
 import { linear } from '../ops/linear';
 import { swiglu } from '../ops/swiglu';
 import { gelu, relu } from '../ops/unary';
+import { FrozenWeight, type PackOptions } from '../ops/frozen-weight';
 import { type MatmulOptions, matmul } from '../ops/matmul';
 import type { Tensor } from '../tensor/tensor';
 import { data, frozen, type InputSpec, integers, type OpCase, parameter, row } from './case';
 import { adaptedLinearTwin } from './twins';
 import { add } from '../ops/binary';
 import { concat } from '../ops/layout';
+import { cast } from '../ops/cast';
 
 const products: [label: string, a: number[], b: number[], options: MatmulOptions][] = [
   ['a b', [5, 11], [11, 7], {}],
@@ -20,10 +21,15 @@ const products: [label: string, a: number[], b: number[], options: MatmulOptions
   ['one column', [9, 33], [33, 1], {}],
 ];
 
-/** Packs w in x's dtype for the duration of fn. */
-export function withWeight(x: Tensor, w: Tensor, fn: (weight: FrozenWeight) => Tensor): Tensor {
+/** Packs w, in x's dtype unless told, for the duration of fn. */
+export function withWeight(
+  x: Tensor,
+  w: Tensor,
+  fn: (weight: FrozenWeight) => Tensor,
+  options?: PackOptions,
+): Tensor {
   const dtype = x.dtype === 'i32' ? 'f32' : x.dtype;
-  const weight = FrozenWeight.pack(w, w.shape as [number, number], { dtype });
+  const weight = FrozenWeight.pack(w, w.shape as [number, number], options ?? { dtype });
   try {
     return fn(weight);
   } finally {
@@ -59,9 +65,12 @@ function lowRank(inputs: Tensor[]): LowRank {
   };
 }
 
-const adaptedRun = (inputs: Tensor[]): Tensor =>
-  withWeight(inputs[0]!, inputs[1]!, (w) =>
-    adaptedLinear(inputs[0]!, w, inputs[2]!, lowRank(inputs)),
+const adaptedRun = (inputs: Tensor[], options?: PackOptions): Tensor =>
+  withWeight(
+    inputs[0]!,
+    inputs[1]!,
+    (w) => adaptedLinear(inputs[0]!, w, inputs[2]!, lowRank(inputs)),
+    options,
   );
 const adaptedTwin = (inputs: Tensor[]): Tensor =>
   adaptedLinearTwin(inputs[0]!, inputs[1]!, inputs[2]!, lowRank(inputs));
@@ -74,7 +83,10 @@ export function adaptedCase(
   large = false,
 ): OpCase {
   const inputs = adaptedInputs(m, n, k, rank, gated);
-  return row('adaptedLinear', label, inputs, adaptedRun, { twin: adaptedTwin, large });
+  return row('adaptedLinear', label, inputs, (all) => adaptedRun(all), {
+    twin: adaptedTwin,
+    large,
+  });
 }
 
 /**
@@ -179,6 +191,47 @@ export function feedForwardCase(
   );
 }
 
+/** The values that a quantised w stands for, in x's dtype. */
+export function dequantized(x: Tensor, w: Tensor, options: PackOptions): Tensor {
+  return withWeight(x, w, (weight) => cast(weight.dequantize(), x.dtype), options);
+}
+
+const quantizedForms: [label: string, options: PackOptions][] = [
+  ['int8', { dtype: 'int8', activations: 'full' }],
+  ['int4', { dtype: 'int4', groupSize: 16 }],
+];
+
+const quantizedCases: OpCase[] = [
+  ...quantizedForms.flatMap(([label, options]) => [
+    row(
+      'linear',
+      label,
+      [data([7, 37]), frozen(data([19, 37])), parameter([19])],
+      ([x, w, b]) => withWeight(x!, w!, (weight) => linear(x!, weight, b!), options),
+      {
+        twin: ([x, w, b]) =>
+          add(matmul(x!, dequantized(x!, w!, options), { transposeB: true }), b!),
+      },
+    ),
+    row(
+      'adaptedLinear',
+      label,
+      adaptedInputs(7, 19, 37, 6, true),
+      (all) => adaptedRun(all, options),
+      {
+        twin: ([x, w, ...rest]) => adaptedTwin([x!, dequantized(x!, w!, options), ...rest]),
+      },
+    ),
+  ]),
+  row(
+    'linear',
+    'int8 with 8-bit activations',
+    [data([7, 37]), frozen(data([19, 37])), parameter([19])],
+    ([x, w, b]) => withWeight(x!, w!, (weight) => linear(x!, weight, b!), { dtype: 'int8' }),
+    { differentiable: false },
+  ),
+];
+
 /** linear without a bias. */
 export function linearCase(label: string, m: number, n: number, k: number, large = false): OpCase {
   return row(
@@ -210,4 +263,5 @@ export const linearCases: OpCase[] = [
   feedForwardCase('swiglu', [7, 11, 19]),
   groupCase('q, k, v with LoRA', 7, 33, [19, 16, 5], false),
   groupCase('gated experts beside a frozen one', 7, 33, [19, 16], true),
+  ...quantizedCases,
 ];

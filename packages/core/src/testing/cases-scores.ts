@@ -1,12 +1,13 @@
 /** Losses over scores that are never stored. */
 import { add } from '../ops/binary';
 import { contrastive } from '../ops/contrastive';
+import type { PackOptions } from '../ops/frozen-weight';
 import { matmul } from '../ops/matmul';
 import { scale } from '../ops/unary';
 import { vocabularyCrossEntropy } from '../ops/vocabulary-cross-entropy';
 import type { Tensor } from '../tensor/tensor';
 import { data, frozen, type InputSpec, integers, type OpCase, parameter, row } from './case';
-import { withWeight } from './cases-linear';
+import { dequantized, withWeight } from './cases-linear';
 import { crossEntropyTwin } from './twins';
 
 /** Targets of n rows in [0, m), every fifth one ignored. */
@@ -58,6 +59,8 @@ function contrastiveCase(
   );
 }
 
+const int4: PackOptions = { dtype: 'int4' };
+
 export const scoreCases: OpCase[] = [
   vocabularyCase('one ignored target', [5, 37, 9]),
   vocabularyCase('two tiles', [3, 601, 4]),
@@ -65,4 +68,14 @@ export const scoreCases: OpCase[] = [
   contrastiveCase('masked', [5, 8, 6], 2, true),
   vocabularyCase('37 rows of 3000 words', [37, 3000, 96], true),
   contrastiveCase('130 against 700', [130, 700, 64], 4, false, true),
+  row(
+    'vocabularyCrossEntropy',
+    'int4',
+    [data([5, 9]), frozen(data([37, 9])), integers(targetsOf(5, 37))],
+    ([x, w, t]) => withWeight(x!, w!, (weight) => vocabularyCrossEntropy(x!, weight, t!), int4),
+    {
+      twin: ([x, w, t]) =>
+        crossEntropyTwin(matmul(x!, dequantized(x!, w!, int4), { transposeB: true }), t!),
+    },
+  ),
 ];

@@ -1,0 +1,217 @@
+import { describe, expect, test } from 'vitest';
+import { loadNativeBackend } from '../src/backend/native';
+import {
+  adaptedLinear,
+  type Backend,
+  backward,
+  BackendError,
+  DTypeError,
+  FrozenWeight,
+  getBackend,
+  InputError,
+  linear,
+  type PackOptions,
+  Philox,
+  scope,
+  tensor,
+} from '../src/index';
+
+const reference = getBackend('reference');
+const native = loadNativeBackend().backend;
+const backends: Backend[] = native ? [reference, native] : [reference];
+
+const [n, k, m] = [37, 75, 9];
+const rng = new Philox(3);
+const normal = (size: number): Float32Array =>
+  Float32Array.from({ length: size }, () => rng.normal());
+const w = normal(n * k);
+const x = normal(m * k);
+const dy = normal(m * n);
+
+const forms: PackOptions[] = [
+  { dtype: 'int8' },
+  { dtype: 'int8', activations: 'full' },
+  { dtype: 'int4' },
+  { dtype: 'int4', groupSize: 16 },
+];
+
+/** The weight's values as numbers. */
+function dequantized(options: PackOptions, backend: Backend, values = w): Float32Array {
+  const weight = FrozenWeight.pack(values, [n, k], { ...options, backend });
+  const result = weight.dequantize();
+  const numbers = result.toArray() as Float32Array;
+  result.dispose();
+  weight.dispose();
+  return numbers;
+}
+
+/** y and dx for dy through a quantised weight. */
+function product(
+  options: PackOptions,
+  dtype: 'f32' | 'bf16',
+  backend: Backend,
+): { y: ArrayLike<number>; dx: ArrayLike<number> } {
+  return scope(() => {
+    const weight = FrozenWeight.pack(w, [n, k], { ...options, backend });
+    const input = tensor(x, [m, k], { dtype, backend, requiresGrad: true });
+    const y = linear(input, weight, null);
+    weight.dispose();
+    backward(y, tensor(dy, [m, n], { dtype, backend }));
+    return { y: y.toArray(), dx: input.grad!.toArray() };
+  });
+}
+
+describe.each(backends.map((backend) => ({ name: backend.name, backend })))(
+  '$name',
+  ({ backend }) => {
+    test('no weight is further than half a step from its value', () => {
+      for (const options of forms) {
+        const got = dequantized(options, backend);
+        const group = options.dtype === 'int4' ? (options.groupSize ?? 32) : k;
+        const steps = options.dtype === 'int4' ? 7 : 127;
+        for (let row = 0; row < n; row++) {
+          for (let start = 0; start < k; start += group) {
+            const part = [...w.subarray(row * k + start, row * k + Math.min(start + group, k))];
+            const scale = Math.max(...part.map(Math.abs)) / steps;
+            // The bf16 scale of int4 is within 2^-9 of this one.
+            const limit = (scale / 2) * (1 + 2 ** -8);
+            part.forEach((value, i) => {
+              expect(Math.abs(got[row * k + start + i]! - value)).toBeLessThanOrEqual(limit);
+            });
+          }
+        }
+      }
+    });
+
+    test('weights on the grid, zero rows and tiny weights are exact', () => {
+      const grid = Float32Array.from({ length: n * k }, (_, i) => {
+        const [row, j] = [Math.floor(i / k), i % k];
+        if (row === 0) return 0;
+        if (row === 1) return 1e-35;
+        return j % 16 === 0 ? -7 / 32 : ((i % 15) - 7) / 32;
+      });
+      const want = grid.map((v, i) => (i < 2 * k ? 0 : v));
+      expect(dequantized({ dtype: 'int4', groupSize: 16 }, backend, grid)).toEqual(want);
+    });
+
+    test('the gradient is that of the dequantised weight, 8-bit activations or not', () => {
+      for (const options of forms) {
+        const { dx } = product(options, 'f32', backend);
+        const values = dequantized(options, backend);
+        for (let t = 0; t < m; t++) {
+          for (let j = 0; j < k; j++) {
+            let want = 0;
+            for (let i = 0; i < n; i++) want += dy[t * n + i]! * values[i * k + j]!;
+            expect(dx[t * k + j]).toBeCloseTo(want, 4);
+          }
+        }
+      }
+    });
+
+    test('8-bit activations are close to full ones', () => {
+      const full = product({ dtype: 'int8', activations: 'full' }, 'f32', backend).y;
+      const rounded = product({ dtype: 'int8' }, 'f32', backend).y;
+      let [error, norm] = [0, 0];
+      for (let i = 0; i < full.length; i++) {
+        error += (full[i]! - rounded[i]!) ** 2;
+        norm += full[i]! ** 2;
+      }
+      // A uniform error of a step of max |x| / 127 has a relative size of about max |x| / (127 √12 rms x).
+      expect(error).toBeGreaterThan(0);
+      expect(Math.sqrt(error / norm)).toBeLessThan(0.01);
+    });
+
+    test('an adapter that does nothing leaves the dequantised product', () => {
+      scope(() => {
+        const weight = FrozenWeight.pack(w, [n, k], { dtype: 'int4', backend });
+        const input = tensor(x, [m, k], { backend });
+        const make = (data: Float32Array, shape: number[]) => tensor(data, shape, { backend });
+        const y = adaptedLinear(input, weight, null, {
+          A: make(normal(4 * k), [4, k]),
+          B: make(new Float32Array(n * 4), [n, 4]),
+          rankScale: make(new Float32Array(4).fill(1), [4]),
+        });
+        const plain = linear(input, weight, null).toArray();
+        y.toArray().forEach((v, i) => {
+          expect(v).toBeCloseTo(plain[i]!, 5);
+        });
+        weight.dispose();
+      });
+    });
+
+    test('one copy serves both directions and is freed', () => {
+      const before = backend.memory().liveBytes;
+      const weight = FrozenWeight.pack(new Float32Array(512 * 512), [512, 512], {
+        dtype: 'int4',
+        backend,
+      });
+      const bytes = backend.memory().liveBytes - before;
+      if (backend === native) expect(bytes).toBeLessThan(512 * 512 * (0.5 + 2 / 32) * 1.01);
+      expect(weight.packed).toBe(weight.packedTranspose);
+      weight.dispose();
+      expect(backend.memory().liveBytes).toBe(before);
+    });
+
+    test('options that do not fit are refused by name', () => {
+      const pack = (options: object) => () =>
+        FrozenWeight.pack(w, [n, k], { name: 'layer.0.query', backend, ...options } as PackOptions);
+      expect(pack({ dtype: 'int4', groupSize: 24 })).toThrow(
+        /layer\.0\.query: got groupSize 24, expected a multiple of 16/,
+      );
+      expect(pack({ dtype: 'int4', groupSize: 0 })).toThrow(InputError);
+      expect(pack({ dtype: 'int8', groupSize: 32 })).toThrow(InputError);
+      expect(pack({ dtype: 'int4', activations: 'int8' })).toThrow(InputError);
+      expect(pack({ dtype: 'int8', activations: 'int4' })).toThrow(InputError);
+      expect(pack({ dtype: 'int2' })).toThrow(InputError);
+      expect(pack({ dtype: 'f32', groupSize: 32 })).toThrow(InputError);
+      expect(() =>
+        FrozenWeight.pack(Float32Array.of(1, Number.NaN), [1, 2], { dtype: 'int8', backend }),
+      ).toThrow(InputError);
+      expect(() =>
+        FrozenWeight.pack(new Float32Array(131073), [1, 131073], { dtype: 'int8', backend }),
+      ).toThrow(/131073 inputs, expected at most 131072/);
+      const plain = FrozenWeight.pack(w, [n, k], { dtype: 'f32', backend });
+      expect(() => plain.dequantize()).toThrow(DTypeError);
+      plain.dispose();
+    });
+
+    test('the kernels refuse short buffers', () => {
+      const h = backend.alloc(64);
+      expect(() => backend.launch('quantize_weight', [h, h], [0, 8, 0, 8, 8])).toThrow(
+        BackendError,
+      );
+      expect(() =>
+        backend.launch('linear_quantized', [h, h, 0, h], [0, 4, 32, 0, 8, 8, 8, 0, 0]),
+      ).toThrow(BackendError);
+      backend.free(h);
+    });
+  },
+);
+
+describe.skipIf(!native)('the native backend beside the reference', () => {
+  test('stores the same numbers, bit by bit', () => {
+    for (const options of forms) {
+      expect(dequantized(options, native!)).toEqual(dequantized(options, reference));
+    }
+  });
+
+  test('gives the same bits for integer products', () => {
+    for (const dtype of ['f32', 'bf16'] as const) {
+      const [got, want] = [native!, reference].map((b) => product({ dtype: 'int8' }, dtype, b).y);
+      expect(got).toEqual(want);
+    }
+  });
+
+  test('gives the same bits for 1, 2 and 4 threads', () => {
+    const threads = native!.threads();
+    for (const options of forms) {
+      const results = [1, 2, 4].map((count) => {
+        native!.setThreads(count);
+        return product(options, 'bf16', native!);
+      });
+      expect(results[1]).toEqual(results[0]);
+      expect(results[2]).toEqual(results[0]);
+    }
+    native!.setThreads(threads);
+  });
+});
