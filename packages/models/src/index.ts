@@ -29,4 +29,4 @@ export type {
 } from './run-options';
 export { type Encoded, TextTokenizer } from './tokenizer';
 export { type EncodedForTraining, type TrainingView, trainingView } from './training-view';
-export type { ComputeDType, WeightReader } from './weights';
+export type { ComputeDType, QuantizedWeights, WeightReader } from './weights';

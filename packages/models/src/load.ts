@@ -15,13 +15,24 @@ import { Fields } from './json-file';
 import { locateModel } from './locate';
 import { Model, type PairEncoder } from './model';
 import { TextTokenizer } from './tokenizer';
-import { type ComputeDType, openWeights, WeightReader, weightFiles } from './weights';
+import {
+  type ComputeDType,
+  openWeights,
+  type QuantizedWeights,
+  WeightReader,
+  weightFiles,
+} from './weights';
 
 export interface LoadOptions {
   /** Folder that relative paths and npm packages are looked up from. */
   from?: string;
   /** Storage of frozen weights and activations; sums, norms, pooling and heads stay f32. Default f32. */
   dtype?: ComputeDType;
+  /**
+   * Stores the weights of the linears in 8 or 4 bits (FrozenWeight.pack); embeddings, norms and heads stay as
+   * they are. Training over them goes through the dequantised weights. Default: in dtype.
+   */
+  weights?: QuantizedWeights;
   backend?: Backend;
   /** Overrides what the folder says. */
   pooling?: PoolingMode;
@@ -61,6 +72,7 @@ export function loadModel(model: string, options: LoadOptions = {}): Model {
     options.dtype ?? 'f32',
     options.backend ?? getBackend(),
     options.forBackward ?? false,
+    options.weights,
   );
   try {
     const backbone = plan.build(weights, { languageHead: options.languageHead });
@@ -71,6 +83,7 @@ export function loadModel(model: string, options: LoadOptions = {}): Model {
       name: model,
       folder,
       weightFiles: weightFiles(folder),
+      quantized: weights.quantized,
       backbone,
       tokenizer,
       pooling,

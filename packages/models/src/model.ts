@@ -9,6 +9,7 @@ import {
   packBatch,
   type Task,
   type Tensor,
+  type QuantizeOptions,
 } from '@unimoer/core';
 import type { Backbone } from './backbones/backbone';
 import { nameOf, runBatches, wrongCount } from './batch-runner';
@@ -28,6 +29,8 @@ export interface ModelParts {
   name: string;
   folder: string;
   weightFiles: readonly string[];
+  /** How the linears' weights are quantised, or null. */
+  quantized: QuantizeOptions | null;
   backbone: Backbone;
   tokenizer: TextTokenizer;
   pooling: { mode: PoolingMode; includePrompt: boolean };
@@ -90,6 +93,7 @@ export class Model {
     this.fingerprintValue ??= hashFiles(this.parts.weightFiles, {
       config: this.backbone.config,
       dtype: this.backbone.dtype,
+      ...(this.parts.quantized ? { weights: this.parts.quantized } : {}),
     });
     return this.fingerprintValue;
   }

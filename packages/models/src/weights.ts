@@ -7,6 +7,7 @@ import {
   keep,
   Linear,
   openCheckpoint,
+  type QuantizeOptions,
   readSafetensors,
   type Tensor,
   type TensorSource,
@@ -15,6 +16,9 @@ import {
 import { Fields } from './json-file';
 
 export type ComputeDType = 'f32' | 'bf16';
+
+/** Storage of the linears' weights in fewer bits; the names alone stand for the defaults of QuantizeOptions. */
+export type QuantizedWeights = 'int8' | 'int4' | QuantizeOptions;
 
 const FLOATS = ['F32', 'F16', 'BF16'];
 
@@ -59,6 +63,8 @@ export function openWeights(folder: string): TensorSource {
  */
 export class WeightReader {
   readonly created: { dispose(): void }[] = [];
+  /** How linears are quantised, null where they are stored in dtype. */
+  readonly quantized: QuantizeOptions | null;
   private readonly stored = new Map<string, string>();
   private readonly used = new Set<string>();
 
@@ -69,7 +75,9 @@ export class WeightReader {
     readonly dtype: ComputeDType,
     readonly backend: Backend,
     private readonly forBackward: boolean,
+    weights: QuantizedWeights | null = null,
   ) {
+    this.quantized = typeof weights === 'string' ? { dtype: weights } : weights;
     for (const name of checkpoint.names()) this.stored.set(this.canonical(name), name);
   }
 
@@ -125,11 +133,11 @@ export class WeightReader {
     return made;
   }
 
-  /** A frozen linear layer packed for multiplication, named as in the checkpoint without prefix. */
+  /** A frozen linear layer packed for multiplication, quantised if asked, named as in the checkpoint without prefix. */
   linear(name: string, layer: number, outIn: readonly [number, number], bias: boolean): Linear {
     const weight = FrozenWeight.pack(this.unchecked(`${name}.weight`, outIn), outIn, {
+      ...(this.quantized ?? { dtype: this.dtype }),
       name: `${this.folder}: tensor ${name}.weight`,
-      dtype: this.dtype,
       backend: this.backend,
       forBackward: this.forBackward,
     });

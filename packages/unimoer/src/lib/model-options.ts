@@ -9,6 +9,7 @@ export interface ModelOptions {
   maxLength?: number;
   batchTokens: number;
   dtype: 'f32' | 'bf16';
+  weights?: 'int8' | 'int4';
   device: string;
   backend?: 'native' | 'reference';
   threads?: number;
@@ -36,6 +37,9 @@ export function addModelOptions(command: Command, { required }: { required: bool
       new Option('--dtype <type>', 'weights and activations')
         .choices(['f32', 'bf16'])
         .default('f32'),
+    )
+    .addOption(
+      new Option('--weights <type>', 'stores the linears in fewer bits').choices(['int8', 'int4']),
     )
     .option('--device <name>', 'cpu or cuda:N', 'cpu')
     .addOption(

@@ -25,6 +25,7 @@ export function openModel(io: Io, options: ModelOptions & { instruction?: string
   const model = loadModel(options.model, {
     from: io.cwd,
     dtype: options.dtype,
+    ...(options.weights ? { weights: options.weights } : {}),
     ...(options.pooling ? { pooling: options.pooling } : {}),
     ...(options.maxLength ? { maxLength: options.maxLength } : {}),
     ...(options.instruction === undefined ? {} : { instruction: options.instruction }),

@@ -329,6 +329,19 @@ describe('rule 18: normalisation and dtype', () => {
     expect(half.vectors!.rows).not.toEqual(full.vectors!.rows);
     expect((await encode(['--dtype', 'f16'])).code).toBe(2);
   });
+
+  it('--weights int8 and int4 are near f32, others are refused', async () => {
+    const full = await encode();
+    for (const [weights, tolerance] of [
+      ['int8', 2e-2],
+      ['int4', 2e-1],
+    ] as const) {
+      const small = await encode(['--weights', weights]);
+      expectRows(small.vectors!.rows, full.vectors!.rows, tolerance);
+      expect(small.vectors!.rows).not.toEqual(full.vectors!.rows);
+    }
+    expect((await encode(['--weights', 'int2'])).code).toBe(2);
+  });
 });
 
 it('rule 20: --max-length, else max_seq_length, else the smaller of model_max_length and positions', async () => {
