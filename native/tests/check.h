@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -42,9 +43,22 @@ inline float from_bf16(std::uint16_t h) {
   return v;
 }
 
+// Aligned like the engine's own buffers, which timings depend on.
+template <class T>
+struct AlignedAllocator {
+  using value_type = T;
+  AlignedAllocator() = default;
+  template <class U>
+  AlignedAllocator(const AlignedAllocator<U>&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{64})); }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t{64}); }
+  bool operator==(const AlignedAllocator&) const { return true; }
+};
+
 // A buffer of exactly the needed size on the heap, so that a sanitizer sees any overrun.
 struct Buffer {
-  std::vector<unsigned char> bytes;
+  using Bytes = std::vector<unsigned char, AlignedAllocator<unsigned char>>;
+  Bytes bytes;
   int dtype = unimoer::kF32;
   bool present = true;
 

@@ -25,6 +25,8 @@ const std::vector<Shape> kShapes = {
     {{128, 128}, 2, 2, 32, false},
     {{19, 40}, 2, 1, 7, true},
     {{300}, 1, 1, 96, true},
+    {{700, 3, 90}, 3, 1, 16, true},
+    {{1030}, 1, 1, 32, false},
 };
 
 struct Oracle {

@@ -116,7 +116,7 @@ void test_products(Random& random, const Weight& weight, int dtx, bool with_bias
 }
 
 // Results by case name, of the first instruction set.
-std::map<std::string, std::vector<unsigned char>> known;
+std::map<std::string, Buffer::Bytes> known;
 
 void test_integer(Random& random, const Weight& weight, int dtx, bool with_bias) {
   const auto [m, n, k, group] = weight.s;

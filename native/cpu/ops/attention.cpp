@@ -6,6 +6,7 @@ namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
 constexpr int64_t kKeys = 128;  // keys per tile
+constexpr int kQueries = 64;    // queries per tile: the columns of a transposed score tile
 
 struct Unit {
   int32_t seq, head, first_query;
@@ -34,6 +35,16 @@ struct Workspace {
     rescale = a.take<float>(kQueries);
   }
 };
+
+// Hides the keys after each query inside the steps on the diagonal.
+UM_INLINE void mask_future(float* score, const Reach& reach) {
+  for (int64_t r = reach.ahead; r < reach.keys; ++r) {
+    const int64_t hidden = r - reach.ahead;
+    for (int64_t q = hidden / kStep * kStep; q < hidden; ++q) {
+      score[r * kQueries + q] = -__builtin_inff();
+    }
+  }
+}
 
 // Turns a tile of raw scores into weights and updates the running maximum and sum.
 template <class T>

@@ -1,194 +1,161 @@
 // Gradient of attention over packed sequences (Dao et al., NeurIPS 2022, algorithm 4). One task owns
-// a sequence and a key/value head, so dk and dv have one writer and one order of summation.
-#include "../simd/attention_tiles.h"
+// a sequence and a key/value head, so dk and dv have one writer and one order of summation. Where
+// there are few of those, each is cut into parts that take turns at its tiles of queries; their
+// partial sums of dk and dv are added in order.
+#include "../simd/attention_grad_tile.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
-constexpr int64_t kKeys = 64;  // keys per tile
+constexpr int64_t kFewUnits = 8, kParts = 16;     // units that get parts, tasks to aim at
+constexpr int64_t kPartialBytes = int64_t{64} << 20;  // all partial sums together
 
-template <class T>
-struct Buffers {
-  const T *grad, *q, *k, *v, *o;
-  const float* lse;
-  T *dq, *dk, *dv;
+struct Plan {
+  int64_t units, parts, longest, columns;
+  int64_t part_size;  // floats of the partial dk of a part, for all units; dv has as many
 };
 
-template <class T>
-struct Workspace {
-  uint32_t *query_t, *grad_t;    // [words(dim)][kQueries]: for the scores and for do vᵀ
-  uint32_t *query_r, *grad_r;    // [words(kQueries)][columns]: for dk and dv
-  uint32_t* key_r;               // [words(length)][columns]: for dq
-  uint32_t *key, *value;         // [length][words(dim)], only when memory does not hold words
-  uint32_t *weights, *slope;     // [kKeys][words(kQueries)]
-  uint32_t* slope_across;        // [words(kKeys)][kQueries]; the same array as slope in f32
-  float *score, *dweights;       // [kKeys][kQueries]
-  float *dq, *dk, *dv;           // [kQueries][columns], [length][columns] twice
-  float *lse, *dot;              // [kQueries]
-  Workspace(Arena& a, int64_t dim, int64_t columns, int64_t length) {
-    const int64_t width = round_up(words<T>(dim), kWidth);
-    query_t = a.take<uint32_t>(width * kQueries);
-    grad_t = a.take<uint32_t>(width * kQueries);
-    query_r = a.take<uint32_t>(words<T>(kQueries) * columns);
-    grad_r = a.take<uint32_t>(words<T>(kQueries) * columns);
-    weights = a.take<uint32_t>(kKeys * words<T>(kQueries));
-    slope = a.take<uint32_t>(kKeys * words<T>(kQueries));
-    slope_across = Word<T>::per == 2 ? a.take<uint32_t>(words<T>(kKeys) * kQueries) : slope;
-    score = a.take<float>(kKeys * kQueries);
-    dweights = a.take<float>(kKeys * kQueries);
-    dq = a.take<float>(kQueries * columns);
-    lse = a.take<float>(kQueries);
-    dot = a.take<float>(kQueries);
-    key_r = a.take<uint32_t>(words<T>(length) * columns);
-    dk = a.take<float>(length * columns);
-    dv = a.take<float>(length * columns);
-    const bool copies = !Word<T>::direct || dim % Word<T>::per != 0;
-    key = a.take<uint32_t>(copies ? length * words<T>(dim) : 0);
-    value = a.take<uint32_t>(copies ? length * words<T>(dim) : 0);
+Plan plan_of(const Problem& p) {
+  Plan plan{p.seqs * p.kv_heads, 1, 0, round_up(p.dim, kWidth), 0};
+  for (int64_t s = 0; s < p.seqs; ++s) {
+    const int64_t n = p.cu[s + 1] - p.cu[s];
+    if (n > plan.longest) plan.longest = n;
   }
+  plan.part_size = p.tokens * p.kv_heads * plan.columns;
+  if (plan.units < kFewUnits && plan.longest * (p.heads / p.kv_heads) >= 4 * kTile) {
+    const int64_t wanted = (kParts + plan.units - 1) / plan.units;
+    const int64_t fit = kPartialBytes / (plan.part_size * 8);
+    plan.parts = fit < 2 ? 1 : wanted < fit ? wanted : fit;
+  }
+  return plan;
+}
+
+// Partial sums: [part][dk, dv], and in each the units one after another as [length][columns].
+struct Partials {
+  float* sums;
+  int64_t* reached;  // [unit][part]: keys that have sums
 };
 
-// p = exp(score - lse) and p (dp - dot), for rows r and r + 1 of the tile at columns q.
-template <class T>
-void weights_and_slopes(const Workspace<T>& w, const Reach& reach, int64_t queries,
-                        float log2_scale) {
-  constexpr bool kShort = sizeof(T) == 2;
-  constexpr int64_t kRow = kQueries / Word<T>::per;
-  const Vf c = splat(log2_scale);
-  for (int64_t q = 0; q < queries; q += kWidth) {
-    const Vf lse = load(w.lse + q), dot = load(w.dot + q);
-    const int64_t keys = reach.keys_for(q);
-    const auto weight = [&](int64_t r) UM_BODY {
-      return vexp2<kShort>(fma(load(w.score + r * kQueries + q), c, vneg(lse)));
-    };
-    const auto emit = [&](int64_t r, Vf p) UM_BODY {
-      const Vf ds = p * (load(w.dweights + r * kQueries + q) - dot);
-      put_words<T>(w.weights + r * kRow, q, p);
-      put_words<T>(w.slope + r * kRow, q, ds);
-      return ds;
-    };
-    int64_t r = 0;
-    for (; r + 2 <= keys; r += 2) {
-      const Vf p0 = weight(r), p1 = weight(r + 1);
-      const Vf s0 = emit(r, p0), s1 = emit(r + 1, p1);
-      if constexpr (Word<T>::per == 2) {
-        store_int(reinterpret_cast<int32_t*>(w.slope_across + r / 2 * kQueries + q),
-                  pack_pair(s0, s1));
-      }
-    }
-    if (r < keys) {
-      const Vf s = emit(r, weight(r));
-      if constexpr (Word<T>::per == 2) {
-        store_int(reinterpret_cast<int32_t*>(w.slope_across + r / 2 * kQueries + q),
-                  pack_pair(s, vzero()));
-      }
-    }
+UM_INLINE int64_t offset_in_part(const Problem& p, const Plan& plan, int64_t unit) {
+  const int64_t seq = unit / p.kv_heads, length = p.cu[seq + 1] - p.cu[seq];
+  return (p.cu[seq] * p.kv_heads + unit % p.kv_heads * length) * plan.columns;
+}
+
+Upcoming start_of(const Problem& p, int64_t unit) {
+  const int64_t seq = unit / p.kv_heads, kv_head = unit % p.kv_heads, n = p.cu[seq + 1] - p.cu[seq];
+  return {p.cu[seq] * p.q_stride() + kv_head * (p.heads / p.kv_heads) * p.dim, n < kTile ? n : kTile,
+          p.cu[seq] * p.kv_stride() + kv_head * p.dim, n};
+}
+
+Upcoming upcoming(const Problem& p, int64_t unit, int64_t end, int64_t head, int64_t q) {
+  const int64_t group = p.heads / p.kv_heads, seq = unit / p.kv_heads, length = p.cu[seq + 1] - p.cu[seq];
+  const auto queries = [](int64_t n) UM_BODY { return n < kTile ? n : kTile; };
+  if (q + kTile < length) {
+    return {(p.cu[seq] + q + kTile) * p.q_stride() + head * p.dim, queries(length - q - kTile), 0, 0};
   }
+  if ((head + 1) % group != 0) {
+    return {p.cu[seq] * p.q_stride() + (head + 1) * p.dim, queries(length), 0, 0};
+  }
+  return unit + 1 == end ? Upcoming{0, 0, 0, 0} : start_of(p, unit + 1);
 }
 
 template <class T>
-void write_rows(const float* from, int64_t columns, float scale, T* to, int64_t ld, int64_t rows,
-                int64_t dim) {
-  const Vf s = splat(scale);
-  for (int64_t r = 0; r < rows; ++r) {
-    each_vector(0, dim, [=](int64_t i, int k) UM_BODY {
-      put(to + r * ld + i, load(from + r * columns + i) * s, k);
-    });
-  }
-}
-
-template <class T>
-struct Span {
-  const Problem& p;
-  const Buffers<T>& b;
-  const Workspace<T>& w;
-  int64_t first, length, columns;
-  RowWords key, value;
-};
-
-// All keys against one tile of queries of one head.
-template <class T>
-void run_queries(const Span<T>& s, int64_t head, int64_t first_query) {
-  const Problem& p = s.p;
-  const Workspace<T>& w = s.w;
-  const int64_t dim = p.dim, columns = s.columns, vectors = columns / kWidth;
-  const int64_t queries = s.length - first_query < kQueries ? s.length - first_query : kQueries;
-  const int64_t padded = round_up(queries, kWidth), row = s.first + first_query;
-  const int64_t at = row * p.q_stride() + head * dim, ld = p.q_stride();
-  pack_transposed(s.b.q + at, ld, queries, dim, w.query_t, kQueries, padded);
-  pack_transposed(s.b.grad + at, ld, queries, dim, w.grad_t, kQueries, padded);
-  pack_rows(s.b.q + at, ld, queries, dim, w.query_r, columns);
-  pack_rows(s.b.grad + at, ld, queries, dim, w.grad_r, columns);
-  for (int64_t q = 0; q < padded; ++q) {
-    const T* g = s.b.grad + at + q * ld;
-    const T* o = s.b.o + at + q * ld;
-    const bool real = q < queries;
-    // An infinite lse gives the columns of padding zero weight.
-    w.lse[q] = real ? s.b.lse[head * p.tokens + row + q] * kLog2E : __builtin_inff();
-    w.dot[q] = real ? row_sum(dim, [=](int64_t i, int k) UM_BODY { return get(g + i, k) * get(o + i, k); })
-                    : 0.0f;
-  }
-  const int64_t end = p.causal ? first_query + queries : s.length;
-  for (int64_t j = 0; j < end; j += kKeys) {
-    const int64_t keys = end - j < kKeys ? end - j : kKeys;
-    const Reach reach(p.causal, j, keys, first_query, queries);
-    reach.by_keys([&](int64_t r, int64_t rows, int64_t q) {
-      const auto product = [&](const RowWords& a, const uint32_t* b, float* c) {
-        multiply<T, false, Into::overwrite>(
-            Tile{a.at + (j + r) * a.ld, a.ld, b + q, kQueries, c + r * kQueries + q, kQueries,
-                 words<T>(dim), nullptr},
-            rows, (padded - q) / kWidth);
-      };
-      product(s.key, w.query_t, w.score);
-      product(s.value, w.grad_t, w.dweights);
-    });
-    mask_future(w.score, reach);
-    weights_and_slopes<T>(w, reach, padded, p.scale * kLog2E);
-    reach.by_keys([&](int64_t r, int64_t rows, int64_t q) {
-      constexpr int64_t kRow = kQueries / Word<T>::per;
-      const int64_t skip = q / Word<T>::per, depth = words<T>(queries) - skip;
-      if (depth <= 0) return;
-      const auto product = [&](const uint32_t* a, const uint32_t* b, float* c) {
-        multiply<T, false, Into::add>(
-            Tile{a + r * kRow + skip, kRow, b + skip * columns, columns, c + (j + r) * columns,
-                 columns, depth, nullptr},
-            rows, vectors);
-      };
-      product(w.weights, w.grad_r, w.dv);
-      product(w.slope, w.query_r, w.dk);
-    });
-    reach.by_queries([&](int64_t q, int64_t rows, int64_t depth) {
-      const Tile dq{w.slope_across + q,  kQueries, w.key_r + j / Word<T>::per * columns,
-                    columns,             w.dq + q * columns, columns,
-                    words<T>(depth),     nullptr};
-      if (j == 0) {
-        multiply<T, true, Into::overwrite>(dq, rows, vectors);
-      } else {
-        multiply<T, true, Into::add>(dq, rows, vectors);
-      }
-    });
-  }
-  write_rows(w.dq, columns, p.scale, s.b.dq + at, ld, queries, dim);
-}
-
-template <class T>
-void run_unit(const Problem& p, const Buffers<T>& b, int64_t unit, const Workspace<T>& w) {
+void run_unit(const Problem& p, const Buffers<T>& b, const Plan& plan, const Partials& partials,
+              int64_t task, int64_t end, const Workspace<T>& w) {
+  const int64_t unit = task / plan.parts, part = task % plan.parts;
   const int64_t seq = unit / p.kv_heads, kv_head = unit % p.kv_heads;
   const int64_t first = p.cu[seq], length = p.cu[seq + 1] - first;
+  if (plan.parts > 1) partials.reached[task] = 0;
   if (length == 0) return;
-  const int64_t columns = round_up(p.dim, kWidth), ld = p.kv_stride();
+  const int64_t columns = plan.columns, ld = p.kv_stride(), group = p.heads / p.kv_heads;
   const int64_t at = first * ld + kv_head * p.dim;
   pack_rows(b.k + at, ld, length, p.dim, w.key_r, columns);
-  __builtin_memset(w.dk, 0, static_cast<size_t>(length * columns) * 4);
-  __builtin_memset(w.dv, 0, static_cast<size_t>(length * columns) * 4);
-  const Span<T> span{p, b, w, first, length, columns, row_words(b.k + at, ld, length, p.dim, w.key),
-                     row_words(b.v + at, ld, length, p.dim, w.value)};
-  const int64_t group = p.heads / p.kv_heads;
-  for (int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-    for (int64_t q = 0; q < length; q += kQueries) run_queries(span, h, q);
+  Span<T> span{p, b, w, first, length, kv_head, columns,
+               row_words(b.k + at, ld, length, p.dim, w.key),
+               row_words(b.v + at, ld, length, p.dim, w.value), 0, group == 1 && length <= kTile};
+  if (plan.parts > 1) {
+    span.w.dk = partials.sums + 2 * part * plan.part_size + offset_in_part(p, plan, unit);
+    span.w.dv = span.w.dk + plan.part_size;
+    span.once = false;
   }
-  write_rows(w.dk, columns, p.scale, b.dk + at, ld, length, p.dim);
-  write_rows(w.dv, columns, 1.0f, b.dv + at, ld, length, p.dim);
+  int64_t turn = 0;
+  for (int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
+    for (int64_t q = 0; q < length; q += kTile) {
+      if (turn++ % plan.parts != part) continue;
+      const int64_t count = length - q < kTile ? length - q : kTile;
+      const bool last = plan.parts == 1 && h + 1 == (kv_head + 1) * group && q + kTile >= length;
+      const Upcoming next = plan.parts > 1 ? Upcoming{0, 0, 0, 0} : upcoming(p, unit, end, h, q);
+      run_queries(span, QueryTile{h, q, count, round_up(count, kWidth), last}, next);
+    }
+  }
+  if (plan.parts > 1) partials.reached[task] = span.reached;
+}
+
+// Keys [begin, end) of dk and dv of a unit from its partial sums.
+template <class T>
+void add_parts(const Problem& p, const Buffers<T>& b, const Plan& plan, const Partials& partials,
+               int64_t unit, int64_t begin, int64_t end) {
+  const int64_t* reached = partials.reached + unit * plan.parts;
+  const int64_t to = p.cu[unit / p.kv_heads] * p.kv_stride() + unit % p.kv_heads * p.dim;
+  for (int64_t key = begin; key < end; ++key) {
+    float* const sums = partials.sums + offset_in_part(p, plan, unit) + key * plan.columns;
+    const auto add = [&](const float* sum, float scale, T* out) UM_BODY {
+      each_vector(0, p.dim, [&](int64_t i, int n) UM_BODY {
+        Vf total = vzero();
+        for (int64_t part = 0; part < plan.parts; ++part) {
+          if (key < reached[part]) total = total + load(sum + 2 * part * plan.part_size + i);
+        }
+        put(out + i, total * splat(scale), n);
+      });
+    };
+    add(sums, p.scale, b.dk + to + key * p.kv_stride());
+    add(sums + plan.part_size, 1.0f, b.dv + to + key * p.kv_stride());
+  }
+}
+
+template <class T>
+Status run_tasks(const Problem& p, const Buffers<T>& b) {
+  const Plan plan = plan_of(p);
+  Partials partials{nullptr, nullptr};
+  if (plan.parts > 1) {
+    Arena measure{nullptr, 0};
+    const auto carve = [&](Arena& a) {
+      partials.sums = a.take<float>(2 * plan.parts * plan.part_size);
+      partials.reached = a.take<int64_t>(plan.units * plan.parts);
+    };
+    carve(measure);
+    Arena arena{static_cast<char*>(scratch(1, measure.used)), 0};
+    if (arena.base == nullptr) return no_scratch();
+    carve(arena);
+  }
+  const int64_t tasks = plan.units * plan.parts, summed = plan.parts > 1 ? 0 : plan.longest;
+  bool failed = false;
+  // Neighbouring heads in one task: each asks for the rows of the next in time.
+  parallel(tasks, tasks >= 256 ? 4 : tasks >= 64 ? 2 : 1, [&](int64_t begin, int64_t end) {
+    Arena measure{nullptr, 0};
+    Workspace<T>(measure, p.dim, plan.columns, plan.longest, summed);
+    Arena arena{static_cast<char*>(scratch(0, measure.used)), 0};
+    if (arena.base == nullptr) {
+      __atomic_store_n(&failed, true, __ATOMIC_RELAXED);
+      return;
+    }
+    const Workspace<T> w(arena, p.dim, plan.columns, plan.longest, summed);
+    if (plan.parts == 1) prefetch_inputs(p, b, start_of(p, begin), 0, kTile);
+    for (int64_t task = begin; task < end; ++task) run_unit<T>(p, b, plan, partials, task, end, w);
+  });
+  if (failed) return no_scratch();
+  if (plan.parts > 1) {
+    constexpr int64_t kRows = 64;
+    const int64_t chunks = (plan.longest + kRows - 1) / kRows;
+    parallel(plan.units * chunks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t unit = i / chunks, from = i % chunks * kRows, seq = unit / p.kv_heads;
+        const int64_t length = p.cu[seq + 1] - p.cu[seq];
+        add_parts(p, b, plan, partials, unit, from, from + kRows < length ? from + kRows : length);
+      }
+    });
+  }
+  return Status::ok;
 }
 
 Status attention_grad(const KernelArgs& a) {
@@ -208,25 +175,7 @@ Status attention_grad(const KernelArgs& a) {
     if (!holds(a, 5, p.tokens, p.heads, 4)) return too_small();
     const Buffers<T> b{a.ptr<T>(0), a.ptr<T>(1), a.ptr<T>(2), a.ptr<T>(3), a.ptr<T>(4),
                        a.ptr<float>(5), a.ptr<T>(7), a.ptr<T>(8), a.ptr<T>(9)};
-    if (p.tokens == 0) return Status::ok;
-    int64_t longest = 0;
-    for (int64_t s = 0; s < p.seqs; ++s) {
-      if (p.cu[s + 1] - p.cu[s] > longest) longest = p.cu[s + 1] - p.cu[s];
-    }
-    const int64_t columns = round_up(p.dim, kWidth);
-    bool failed = false;
-    parallel(p.seqs * p.kv_heads, 1, [&](int64_t begin, int64_t end) {
-      Arena measure{nullptr, 0};
-      Workspace<T>(measure, p.dim, columns, longest);
-      Arena arena{static_cast<char*>(scratch(0, measure.used)), 0};
-      if (arena.base == nullptr) {
-        __atomic_store_n(&failed, true, __ATOMIC_RELAXED);
-        return;
-      }
-      const Workspace<T> w(arena, p.dim, columns, longest);
-      for (int64_t u = begin; u < end; ++u) run_unit<T>(p, b, u, w);
-    });
-    return failed ? no_scratch() : Status::ok;
+    return p.tokens == 0 ? Status::ok : run_tasks(p, b);
   });
 }
 

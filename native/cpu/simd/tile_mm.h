@@ -90,20 +90,27 @@ UM_INLINE void micro_tile(const Tile& t) {
 template <class T, int MR, int NV, bool Across, Into Mode>
 UM_INLINE int64_t rows_by(const Tile& t, int64_t m, int64_t rows) {
   for (; m + MR <= rows; m += MR) {
-    Tile u = t;
-    u.a = Across ? t.a + m : t.a + m * t.lda;
-    u.c = t.c + m * t.ldc;
-    if (Mode == Into::scale_rows_and_add) u.row_scale = t.row_scale + m;
-    micro_tile<T, MR, NV, Across, Mode>(u);
+    const float* row_scale = Mode == Into::scale_rows_and_add ? t.row_scale + m : nullptr;
+    micro_tile<T, MR, NV, Across, Mode>(Tile{Across ? t.a + m : t.a + m * t.lda, t.lda, t.b, t.ldb,
+                                             t.c + m * t.ldc, t.ldc, t.depth, row_scale});
   }
   return m;
 }
 
+// The NV vectors of columns from vector `first` on.
 template <class T, int NV, bool Across, Into Mode>
-void columns_by(const Tile& t, int64_t rows) {
+void columns_by(const Tile& whole, int64_t rows, int64_t first) {
   constexpr bool kManyRegisters = kWidth == 16;
   constexpr int kRows = kManyRegisters ? (NV == 4 ? 6 : NV == 3 ? 8 : 12) : (NV == 2 ? 6 : 12);
-  int64_t m = rows_by<T, kRows, NV, Across, Mode>(t, 0, rows);
+  // Field by field: a copy in wide loads would wait for the narrow stores that wrote it.
+  const Tile t{whole.a,   whole.lda,   whole.b + first * kWidth, whole.ldb, whole.c + first * kWidth,
+               whole.ldc, whole.depth, whole.row_scale};
+  int64_t m = 0;
+  if constexpr (kManyRegisters && NV == 2) {
+    // 16 rows, a step of attention's keys or queries, in equal parts.
+    if (rows == 16) m = rows_by<T, 8, NV, Across, Mode>(t, 0, rows);
+  }
+  m = rows_by<T, kRows, NV, Across, Mode>(t, m, rows);
   m = rows_by<T, 4, NV, Across, Mode>(t, m, rows);
   m = rows_by<T, 2, NV, Across, Mode>(t, m, rows);
   rows_by<T, 1, NV, Across, Mode>(t, m, rows);
@@ -111,21 +118,15 @@ void columns_by(const Tile& t, int64_t rows) {
 
 // `columns` counts vectors of kWidth columns; B and C must be padded to that.
 template <class T, bool Across, Into Mode>
-void multiply(Tile t, int64_t rows, int64_t columns) {
+UM_INLINE void multiply(const Tile& t, int64_t rows, int64_t columns) {
   constexpr int kMost = kWidth == 16 ? 4 : 2;
-  const auto advance = [&t](int vectors) {
-    t.b += vectors * kWidth;
-    t.c += vectors * kWidth;
-  };
-  for (; columns >= kMost; columns -= kMost) {
-    columns_by<T, kMost, Across, Mode>(t, rows);
-    advance(kMost);
-  }
+  int64_t v = 0;
+  for (; v + kMost <= columns; v += kMost) columns_by<T, kMost, Across, Mode>(t, rows, v);
   if constexpr (kMost == 4) {
-    if (columns == 3) columns_by<T, 3, Across, Mode>(t, rows);
-    if (columns == 2) columns_by<T, 2, Across, Mode>(t, rows);
+    if (columns - v == 3) columns_by<T, 3, Across, Mode>(t, rows, v);
+    if (columns - v == 2) columns_by<T, 2, Across, Mode>(t, rows, v);
   }
-  if (columns == 1) columns_by<T, 1, Across, Mode>(t, rows);
+  if (columns - v == 1) columns_by<T, 1, Across, Mode>(t, rows, v);
 }
 
 }  // namespace
