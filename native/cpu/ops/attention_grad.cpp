@@ -7,7 +7,7 @@
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
-constexpr int64_t kFewUnits = 8, kParts = 16;     // units that get parts, tasks to aim at
+constexpr int64_t kFewUnits = 4, kParts = 8;          // fewer units get parts, tasks to aim at
 constexpr int64_t kPartialBytes = int64_t{64} << 20;  // all partial sums together
 
 struct Plan {
