@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -24,8 +25,13 @@
 namespace unimoer {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr int kMaxThreads = 256;
-constexpr int kSpins = 2000;  // some tens of microseconds: the gap between two ops of a training step
+constexpr int kSpins = 2000;  // some tens of microseconds
+// How long a worker looks for the next job before it sleeps. Between two ops of a training step JavaScript
+// runs for some tens of microseconds, and waking a sleeper costs more than a small op takes.
+constexpr auto kIdle = std::chrono::microseconds(200);
 
 constexpr std::uint64_t kOpen = 1;
 constexpr int kJoinedShift = 1, kLimitShift = 17, kGenerationShift = 33;
@@ -155,12 +161,14 @@ class Pool {
     t_inside = true;
     std::uint64_t seen = 0;
     int idle = 0;
+    auto since = Clock::now();
     while (!stopping_.load(std::memory_order_relaxed)) {
       if (const int index = join(seen)) {
         work(index);
         leave();
         idle = 0;
-      } else if (++idle < kSpins) {
+        since = Clock::now();
+      } else if (++idle % 64 || Clock::now() - since < kIdle) {
         UNIMOER_PAUSE();
       } else {
         std::unique_lock<std::mutex> lock(sleep_);
@@ -168,6 +176,7 @@ class Pool {
         wake_.wait(lock, [&] { return stopping_.load(std::memory_order_seq_cst) || open_for(seen); });
         sleepers_.fetch_sub(1, std::memory_order_seq_cst);
         idle = 0;
+        since = Clock::now();
       }
     }
   }

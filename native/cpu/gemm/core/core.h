@@ -17,6 +17,7 @@ constexpr int kTileRows = 6;
 #else
 constexpr int kTileRows = 4;
 #endif
+constexpr int kDirectRows = kTileRows < 7 ? kTileRows : 7;  // of a tile that reads A where it lies
 constexpr int kLanes = kWidth;       // columns of the narrow panel
 constexpr int kPanel = 2 * kLanes;   // columns of a full panel
 
@@ -73,7 +74,7 @@ UM_INLINE size_t staged_bytes(int64_t rows, int64_t words) {
 // ---- tiles (tile.cpp)
 
 struct Tile {
-  const uint32_t* a;   // [steps][rows]
+  const uint32_t* a;   // [steps][rows], or rows a_stride words apart
   const uint32_t* b;   // [steps][kPanel or kLanes]
   int64_t steps;       // words of B per lane
   const float* init;   // start value, null for zero
@@ -82,10 +83,11 @@ struct Tile {
   int64_t out_stride;  // elements
   bool half;
   const uint32_t* next;  // read ahead from here, one cache line per step
+  int64_t a_stride = 0;  // 0: [steps][rows]
 };
 using TileFn = void (*)(const Tile&);
-// vectors: 1 for a narrow panel, 2 for a full one; 1 <= rows <= kTileRows.
-TileFn tile_kernel(Compute c, int rows, int vectors);
+// vectors: 1 for a narrow panel, 2 for a full one; 1 <= rows <= kTileRows, with `direct` (a_stride > 0) kDirectRows.
+TileFn tile_kernel(Compute c, int rows, int vectors, bool direct = false);
 
 // ---- driver (driver.cpp)
 
@@ -104,15 +106,18 @@ struct Output {
   float alpha, beta;
 };
 
-// One of the products that are summed into an output: staged rows against panels.
+// One of the products that are summed into an output: staged rows, or rows as they lie in memory, against
+// panels.
 struct Product {
   Compute compute;
   const uint32_t* a;
   int64_t a_words;  // per row
   const Panels* b;
+  bool direct = false;
 };
 
-// One block of staged rows: the sum of `count` products of the same shape, panels [first, last).
+// One block of rows: the sum of `count` products of the same shape, panels [first, last). Either all are direct
+// or none.
 void multiply_block(const Product* products, int count, int64_t row, int64_t rows, int64_t first, int64_t last,
                     const Output& out);
 

@@ -36,11 +36,28 @@ struct MultiplyJob {
   int64_t m, k, block, panels_per_chunk, chunks_per_block;
   const Panels* b;
   const Output* out;
+  bool direct;
   bool failed;
 };
 
+// Staging pays when rows meet several panels. Rows that lie in memory as words can do without.
+bool can_read_in_place(Compute c, const Source& a, int64_t k, const Panels& b) {
+  if (panel_count(b.n) > 1 || a.k_stride != 1) return false;
+  return c == Compute::pairs ? a.dtype == kBF16 && k % 2 == 0 && a.lane_stride % 2 == 0
+                             : c == Compute::floats && a.dtype == kF32;
+}
+
 void multiply_chunk(void* context, int64_t begin, int64_t end, int) {
   MultiplyJob& job = *static_cast<MultiplyJob*>(context);
+  if (job.direct) {
+    const int64_t per_word = pairs_in_a(job.compute) ? 2 : 1, stride = job.a.lane_stride / per_word;
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t row = block * job.block, rows = smaller(job.block, job.m - row);
+      const Product product{job.compute, static_cast<const uint32_t*>(job.a.data) + row * stride, stride, job.b, true};
+      multiply_block(&product, 1, row, rows, 0, 1, *job.out);
+    }
+    return;
+  }
   const int64_t words = words_a(job.compute, job.k);
   auto* staged = static_cast<uint32_t*>(scratch(kSlotStaged, staged_bytes(smaller(job.block, job.m), words)));
   if (!staged) {
@@ -123,14 +140,15 @@ void multiply_block(const Product* products, int count, int64_t row, int64_t row
   alignas(64) float acc[kTileRows * kPanel];
   const int64_t n = products[0].b->n;
   const bool half = out.dtype == kBF16;
+  const int64_t height = products[0].direct ? kDirectRows : kTileRows;
   const bool plain = out.alpha == 1.0f && (out.beta == 0.0f || (out.beta == 1.0f && !out.bias && !half));
   for (int64_t p = first; p < last; ++p) {
     const int64_t column = p * kPanel, columns = smaller(kPanel, n - column);
     const int vectors = columns <= kLanes ? 1 : 2;
     const bool direct = plain && columns == vectors * kLanes;
     const float* bias = out.bias ? out.bias + column : nullptr;
-    for (int64_t i = 0; i < rows; i += kTileRows) {
-      const int height = static_cast<int>(smaller(kTileRows, rows - i));
+    for (int64_t i = 0; i < rows; i += height) {
+      const int lanes = static_cast<int>(smaller(height, rows - i));
       const int64_t offset = (row + i) * out.stride + column;
       void* place = static_cast<char*>(out.data) + offset * (half ? 2 : 4);
       for (int q = 0; q < count; ++q) {
@@ -138,8 +156,9 @@ void multiply_block(const Product* products, int count, int64_t row, int64_t row
         const int64_t words = product.b->words;
         const uint32_t* panel = product.b->data + p * kPanel * words;
         // While a panel is used tile by tile, the first tiles fetch the next one.
-        const uint32_t* next = panel + kPanel * words + i / kTileRows * 16 * words;
-        Tile tile{product.a + i * product.a_words, panel, words, q ? acc : nullptr, kPanel, acc, kPanel, false, next};
+        const uint32_t* next = panel + kPanel * words + i / height * 16 * words;
+        const int64_t stride = product.direct ? product.a_words : 0;
+        Tile tile{product.a + i * product.a_words, panel, words, q ? acc : nullptr, kPanel, acc, kPanel, false, next, stride};
         if (q == 0 && direct && out.beta == 1.0f) {
           tile.init = static_cast<const float*>(place);
           tile.init_stride = out.stride;
@@ -152,13 +171,13 @@ void multiply_block(const Product* products, int count, int64_t row, int64_t row
           tile.out_stride = out.stride;
           tile.half = half;
         }
-        tile_kernel(product.compute, height, vectors)(tile);
+        tile_kernel(product.compute, lanes, vectors, product.direct)(tile);
       }
       if (direct) continue;
       if (half)
-        finish_rows(acc, height, columns, static_cast<bf16*>(place), out, bias);
+        finish_rows(acc, lanes, columns, static_cast<bf16*>(place), out, bias);
       else
-        finish_rows(acc, height, columns, static_cast<float*>(place), out, bias);
+        finish_rows(acc, lanes, columns, static_cast<float*>(place), out, bias);
     }
   }
 }
@@ -172,7 +191,7 @@ int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks) {
 
 Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& b, const Output& out) {
   if (m <= 0 || b.n <= 0) return Status::ok;
-  MultiplyJob job{c, a, m, k, block_rows(c, m, k, 8), 0, 0, &b, &out, false};
+  MultiplyJob job{c, a, m, k, block_rows(c, m, k, 8), 0, 0, &b, &out, can_read_in_place(c, a, k, b), false};
   const int64_t blocks = ceil_div(m, job.block), panels = panel_count(b.n);
   // Splitting columns repeats the staging of rows, so only as far as the balance needs it.
   const int64_t split = blocks >= kWantedBlocks ? 1 : ceil_div(kWantedBlocks, blocks);

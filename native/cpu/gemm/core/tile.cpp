@@ -6,7 +6,7 @@ namespace {
 UM_INLINE Vf splat_word(uint32_t w) { return splat(bit_cast_to<float>(w)); }
 UM_INLINE Vf load_word_vector(const uint32_t* p) { return load(reinterpret_cast<const float*>(p)); }
 
-template <Compute kCompute, int kRows, int kVectors>
+template <Compute kCompute, int kRows, int kVectors, bool kDirect>
 void tile(const Tile& t) {
   constexpr int kWidthWords = kVectors * kLanes;
   Vf acc[kRows][kVectors];
@@ -31,6 +31,7 @@ void tile(const Tile& t) {
     if (!t.half) __builtin_prefetch(line + kVectors * kLanes * 4 - 1, 1, 3);
   }
   const uint32_t* a = t.a;
+  const int64_t a_row = kDirect ? t.a_stride : 1;
   const uint32_t* b = t.b;
   const uint32_t* next = t.next;
   for (int64_t s = t.steps; s > 0; --s) {
@@ -40,11 +41,11 @@ void tile(const Tile& t) {
       for (int j = 0; j < kVectors; ++j) y[j] = load_word_vector(b + j * kLanes);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
-        const Vf x = splat_word(a[i]);
+        const Vf x = splat_word(a[i * a_row]);
 #pragma GCC unroll 2
         for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(x, y[j], acc[i][j]);
       }
-      a += kRows;
+      a += kDirect ? 1 : kRows;
     }
 #if defined(UM_HAS_BF16_DOT)
     if constexpr (kCompute == Compute::pairs) {
@@ -53,11 +54,11 @@ void tile(const Tile& t) {
       for (int j = 0; j < kVectors; ++j) y[j] = (Vi)load_word_vector(b + j * kLanes);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
-        const Vi x = (Vi)splat_word(a[i]);
+        const Vi x = (Vi)splat_word(a[i * a_row]);
 #pragma GCC unroll 2
         for (int j = 0; j < kVectors; ++j) acc[i][j] = dot_pair(x, y[j], acc[i][j]);
       }
-      a += kRows;
+      a += kDirect ? 1 : kRows;
     }
 #endif
     if constexpr (kCompute == Compute::wide) {
@@ -66,7 +67,7 @@ void tile(const Tile& t) {
       for (int j = 0; j < kVectors; ++j) y[j] = (Vf)((Vi)load_word_vector(b + j * kLanes) << 16);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
-        const Vf x = splat_word(a[i]);
+        const Vf x = splat_word(a[i * a_row]);
 #pragma GCC unroll 2
         for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(x, y[j], acc[i][j]);
       }
@@ -100,23 +101,28 @@ void tile(const Tile& t) {
   }
 }
 
-template <Compute kCompute, int kRows>
+template <Compute kCompute, int kRows, bool kDirect>
 TileFn find(int rows, int vectors) {
-  if (rows == kRows) return vectors == 1 ? tile<kCompute, kRows, 1> : tile<kCompute, kRows, 2>;
+  if (rows == kRows) return vectors == 1 ? tile<kCompute, kRows, 1, kDirect> : tile<kCompute, kRows, 2, kDirect>;
   if constexpr (kRows > 1)
-    return find<kCompute, kRows - 1>(rows, vectors);
+    return find<kCompute, kRows - 1, kDirect>(rows, vectors);
   else
     return nullptr;
 }
 
+template <Compute kCompute>
+TileFn find(int rows, int vectors, bool direct) {
+  return direct ? find<kCompute, kDirectRows, true>(rows, vectors) : find<kCompute, kTileRows, false>(rows, vectors);
+}
+
 }  // namespace
 
-TileFn tile_kernel(Compute c, int rows, int vectors) {
+TileFn tile_kernel(Compute c, int rows, int vectors, bool direct) {
 #if defined(UM_HAS_BF16_DOT)
-  if (c == Compute::pairs) return find<Compute::pairs, kTileRows>(rows, vectors);
+  if (c == Compute::pairs) return find<Compute::pairs>(rows, vectors, direct);
 #endif
-  if (c == Compute::wide) return find<Compute::wide, kTileRows>(rows, vectors);
-  return find<Compute::floats, kTileRows>(rows, vectors);
+  if (c == Compute::wide) return find<Compute::wide, kTileRows, false>(rows, vectors);
+  return find<Compute::floats>(rows, vectors, direct);
 }
 
 Compute compute_for(int dtype_a, int dtype_b) {
