@@ -12,7 +12,7 @@ namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
 constexpr int kSlotUp = 2, kSlotGate = 3, kSlotRows = 4, kSlotFirst = 5, kSlotSecond = 6, kSlotTile = 7;
-constexpr int64_t kWantedRowBlocks = 24;
+constexpr int64_t kWantedRowBlocks = 48;
 enum Activation { kRelu = 0, kGelu = 1, kGeluTanh = 2, kSwiglu = 3 };
 
 template <class T, class F>

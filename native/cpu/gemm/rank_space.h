@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kMaxMembers = 3;
 constexpr int kSlotRanks = 2, kSlotRows = 3, kSlotStagedRows = 4, kSlotBlock = 6, kSlotPanels = 7;
-constexpr int64_t kWantedRowBlocks = 24;
+constexpr int64_t kWantedRowBlocks = 48;
 
 struct Member {
   int64_t n, ranks;  // n = 0: there is no such member

@@ -7,7 +7,7 @@ constexpr int kSlotStaged = 4, kSlotShared = 5, kSlotSums = 6;  // scratch slots
 constexpr int64_t kBlockBytes = 320 << 10;   // staged rows of one block
 constexpr int64_t kWantedBlocks = 24;        // enough that two threads end together
 constexpr int64_t kTallSteps = 128;          // words per pass of a long sum
-constexpr int64_t kTallPanels = 4;
+constexpr int64_t kTallPanels = 3;
 
 template <class T>
 void finish_rows(const float* acc, int64_t rows, int64_t columns, T* c, const Output& out, const float* bias) {
