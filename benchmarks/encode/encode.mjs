@@ -34,17 +34,18 @@ const folder = mkdtempSync(join(tmpdir(), 'unimoer-bench-'));
 const spec = join(folder, 'encode.json');
 writeFileSync(spec, JSON.stringify({ ...work, onnx, texts, batchSize: 32 }));
 
-const ours = (dtype) => ({
-  name: `unimoer ${dtype}`,
+const ours = (dtype, ...weights) => ({
+  name: `unimoer ${weights[0] ?? dtype}`,
   command: process.execPath,
-  args: [join(root, 'benchmarks/encode/side.mjs'), spec, dtype],
+  args: [join(root, 'benchmarks/encode/side.mjs'), spec, dtype, ...weights],
 });
 const torch = (dtype) => ({
   name: `sentence-transformers ${dtype}`,
   command: python,
   args: [join(root, 'benchmarks/baselines/pytorch/encode.py'), spec, dtype],
 });
-const own = [ours('f32'), ours('bf16')];
+// int8 is that of the linears; their activations are quantised per token, the rest computes in bf16.
+const own = [ours('f32'), ours('bf16'), ours('bf16', 'int8')];
 const wanted = ({ name }) =>
   values.only.length === 0 || values.only.some((part) => name.includes(part));
 const peers = [torch('bf16'), torch('f32'), ...(onnx ? onnxPeers(spec) : [])].filter(wanted);

@@ -1,14 +1,14 @@
 /**
- * Our side of the encoding benchmark. usage: side.mjs SPEC.json f32|bf16
+ * Our side of the encoding benchmark. usage: side.mjs SPEC.json f32|bf16 [int8|int4]   the last: frozen weights
  * The vectors go to the file that UNIMOER_BENCH_VECTORS names.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { loadModel } from '@unimoer/models';
 import { serve } from '../lib/side.mjs';
 
-const [specFile, dtype] = process.argv.slice(2);
+const [specFile, dtype, weights] = process.argv.slice(2);
 const spec = JSON.parse(readFileSync(specFile, 'utf8'));
-const model = loadModel(spec.model, { dtype });
+const model = loadModel(spec.model, { dtype, ...(weights ? { weights } : {}) });
 const encode = () => model.embed(spec.texts, { maxLength: spec.maxLength });
 
 await serve(encode, async () => {
