@@ -38,7 +38,8 @@ export function adaptedLinear(
  * One to three linears over one x [T, in], such as queries, keys and values, or gate and up: x is read once,
  * the adapters enter rank space together, and the gradient of x is summed before it is written. The same
  * values as linear or adaptedLinear one by one, up to the order of f32 sums. Weights are packed in one
- * dtype; members with gates share them. Quantised members run one by one. Saves x (if an adapter is there), H f32 [T, Σ R] and the small operands.
+ * dtype; members with gates share them. Quantised members run one by one. Saves x (if an adapter is there),
+ * H f32 [T, Σ R] and the small operands.
  */
 export function linearGroup(
   x: Tensor,
