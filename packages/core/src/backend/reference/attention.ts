@@ -12,16 +12,7 @@ interface Dims {
 }
 
 function dims(c: Call): Dims {
-  const [dt, tokens, seqs, heads, kvHeads, headDim, causal, scale] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dt, tokens, seqs, heads, kvHeads, headDim, causal, scale] = c.numbers(8);
   return { dt, tokens, seqs, heads, kvHeads, headDim, causal: causal !== 0, scale };
 }
 
@@ -114,13 +105,7 @@ function attentionGrad(c: Call): void {
 
 /** Rotate-half: (x1, x2) of a head's halves becomes (x1 cos − x2 sin, x2 cos + x1 sin). */
 function rope(c: Call): void {
-  const [dt, tokens, heads, headDim, sign] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dt, tokens, heads, headDim, sign] = c.numbers(5);
   const half = headDim / 2;
   const x = c.input(0, dt, tokens * heads * headDim);
   const positions = c.ints(1, tokens);

@@ -5,6 +5,11 @@ import { BackendError } from '../../errors';
 /** Numbers that kernels compute on. */
 export type Reals = Float32Array | Float64Array | Int32Array;
 
+/** N numbers. */
+type Numbers<N extends number, Taken extends number[] = []> = Taken['length'] extends N
+  ? Taken
+  : Numbers<N, [...Taken, number]>;
+
 const bytesOf = [4, 2, 4, 8] as const;
 
 export class Call {
@@ -19,6 +24,11 @@ export class Call {
   /** Argument i. */
   arg(i: number): number {
     return this.args[i]!;
+  }
+
+  /** The first `count` arguments. */
+  numbers<N extends number>(count: N): Numbers<N> {
+    return this.args.slice(0, count) as Numbers<N>;
   }
 
   has(i: number): boolean {

@@ -23,7 +23,7 @@ function unaryGrad(derivative: (x: number) => number): ReferenceKernel {
 /** Modes of b: 0 same shape, 1 one value, 2 one row, 3 one column. */
 function binary(f: (a: number, b: number) => number): ReferenceKernel {
   return (c) => {
-    const [dt, mode, rows, cols, dtb] = c.args as [number, number, number, number, number];
+    const [dt, mode, rows, cols, dtb] = c.numbers(5);
     const a = c.input(0, dt, rows * cols);
     const b = c.input(1, dtb, [rows * cols, 1, cols, rows][mode]!);
     const y = c.output(2, dt, rows * cols);
@@ -46,14 +46,14 @@ function cast(c: Call): void {
 }
 
 function affine(c: Call): void {
-  const [dt, n, mul, add] = c.args as [number, number, number, number];
+  const [dt, n, mul, add] = c.numbers(4);
   const x = c.input(0, dt, n);
   const y = c.output(1, dt, n);
   for (let i = 0; i < n; i++) y[i] = mul * x[i]! + add;
 }
 
 function axpby(c: Call): void {
-  const [dtx, dty, n, a, b] = c.args as [number, number, number, number, number];
+  const [dtx, dty, n, a, b] = c.numbers(5);
   const x = c.input(0, dtx, n);
   const y = c.output(1, dty, n);
   for (let i = 0; i < n; i++) y[i] = a * x[i]! + b * y[i]!;

@@ -7,14 +7,7 @@ const activations: readonly Activation[] = [relu, gelu, geluTanh, silu];
 const SWIGLU = 3;
 
 function feedForward(c: Call): void {
-  const [dtx, dtPack, m, d, wide, code] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dtx, dtPack, m, d, wide, code] = c.numbers(6);
   const stat = statCode(dtx);
   const x = c.input(0, dtx, m * d);
   const widen = (weight: number, kept: number): Float64Array => {
@@ -33,15 +26,7 @@ function feedForward(c: Call): void {
 }
 
 function feedForwardGrad(c: Call): void {
-  const [dtx, dtPack, m, d, wide, code, beta] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dtx, dtPack, m, d, wide, code, beta] = c.numbers(7);
   const up = c.input(1, dtx, m * wide);
   const slopes = multiply(c.input(0, dtx, m * d), c.input(5, dtPack, wide * d), m, wide, d);
   const { of, slope } = activations[code]!;

@@ -50,18 +50,7 @@ export function multiply(a: Reals, b: Reals, m: number, n: number, k: number): F
 
 /** c = alpha op(a) op(b) + beta c + bias; op(a) is [m, k], op(b) is [k, n]. */
 function gemm(c: Call): void {
-  const [dta, dtb, dtc, m, n, k, transA, transB, alpha, beta] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dta, dtb, dtc, m, n, k, transA, transB, alpha, beta] = c.numbers(10);
   const a = oriented(c.input(0, dta, m * k), m, k, transA !== 0);
   const b = oriented(c.input(1, dtb, k * n), n, k, transB === 0);
   const bias = c.optional(3, statCode(dtc), n);
@@ -85,21 +74,14 @@ export function store(
 
 /** The pack is the weight itself, [n, k] row-major, or its transpose [k, n], in the pack's dtype. */
 function packWeight(c: Call): void {
-  const [dtw, dtPack, n, k, trans] = c.args as number[] as [number, number, number, number, number];
+  const [dtw, dtPack, n, k, trans] = c.numbers(5);
   const w = c.input(0, dtw, n * k);
   c.output(1, dtPack, n * k).set(oriented(w, k, n, trans !== 0));
 }
 
 /** y = x · packedᵀ + bias + beta y. */
 function linearPacked(c: Call): void {
-  const [dtx, dtPack, m, n, k, beta] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dtx, dtPack, m, n, k, beta] = c.numbers(6);
   const x = c.input(0, dtx, m * k);
   const w = c.input(1, dtPack, n * k);
   const bias = c.optional(2, statCode(dtx), n);

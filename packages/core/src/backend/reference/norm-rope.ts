@@ -8,13 +8,7 @@ function turn(position: number, frequency: number): [cos: number, sin: number] {
 
 /** RMSNorm of each head, then rotation of its halves. */
 function normRope(c: Call): void {
-  const [dt, tokens, heads, dim, eps] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dt, tokens, heads, dim, eps] = c.numbers(5);
   const [stat, half] = [statCode(dt), dim / 2];
   const x = c.input(0, dt, tokens * heads * dim);
   const w = c.input(1, stat, dim);
@@ -40,7 +34,7 @@ function normRope(c: Call): void {
 
 /** With g the gradient rotated back and x̂ = x rstd: dw = Σ g x̂, dx = rstd (g w − x̂ mean(g w x̂)). */
 function normRopeGrad(c: Call): void {
-  const [dt, tokens, heads, dim] = c.args as number[] as [number, number, number, number];
+  const [dt, tokens, heads, dim] = c.numbers(4);
   const [stat, half] = [statCode(dt), dim / 2];
   const dy = c.input(0, dt, tokens * heads * dim);
   const x = c.input(1, dt, dy.length);

@@ -13,7 +13,7 @@ function withResidual(x: Reals, residual: Reals | null, sum: Reals | null): Real
 }
 
 function layerNorm(c: Call): void {
-  const [dt, rows, cols, eps] = c.args as number[] as [number, number, number, number];
+  const [dt, rows, cols, eps] = c.numbers(4);
   const stat = statCode(dt);
   const x = c.input(0, dt, rows * cols);
   const s = withResidual(x, c.optional(1, dt, rows * cols), c.optionalOutput(5, dt, rows * cols));
@@ -40,7 +40,7 @@ function layerNorm(c: Call): void {
 
 /** With x̂ = (s − mean) rstd and g = dy w: dx = rstd (g − mean(g) − x̂ mean(g x̂)). */
 function layerNormGrad(c: Call): void {
-  const [dt, rows, cols] = c.args as number[] as [number, number, number];
+  const [dt, rows, cols] = c.numbers(3);
   const stat = statCode(dt);
   const dy = c.input(0, dt, rows * cols);
   const s = c.input(1, dt, rows * cols);
@@ -73,7 +73,7 @@ function layerNormGrad(c: Call): void {
 }
 
 function rmsNorm(c: Call): void {
-  const [dt, rows, cols, eps] = c.args as number[] as [number, number, number, number];
+  const [dt, rows, cols, eps] = c.numbers(4);
   const stat = statCode(dt);
   const x = c.input(0, dt, rows * cols);
   const s = withResidual(x, c.optional(1, dt, rows * cols), c.optionalOutput(4, dt, rows * cols));
@@ -92,7 +92,7 @@ function rmsNorm(c: Call): void {
 
 /** With x̂ = s rstd and g = dy w: dx = rstd (g − x̂ mean(g x̂)) + dsum. */
 function rmsNormGrad(c: Call): void {
-  const [dt, rows, cols] = c.args as number[] as [number, number, number];
+  const [dt, rows, cols] = c.numbers(3);
   const stat = statCode(dt);
   const dy = c.input(0, dt, rows * cols);
   const s = c.input(1, dt, rows * cols);

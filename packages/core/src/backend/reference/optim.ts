@@ -2,16 +2,7 @@ import type { Call } from './call';
 
 /** AdamW with decoupled decay (Loshchilov & Hutter 2019), in the order of torch.optim.AdamW. */
 function adamw(c: Call): void {
-  const [n, lr, b1, b2, eps, decay, step, gradScale] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [n, lr, b1, b2, eps, decay, step, gradScale] = c.numbers(8);
   const dt = c.realCode(0, n);
   const p = c.output(0, dt, n);
   const g = c.input(1, dt, n);

@@ -50,7 +50,7 @@ function largest(x: ArrayLike<number>, start: number, end: number): number {
 }
 
 function quantizeWeight(c: Call): void {
-  const [dtw, bits, size, n, k] = c.args as number[] as [number, number, number, number, number];
+  const [dtw, bits, size, n, k] = c.numbers(5);
   const w = c.input(0, dtw, n * k);
   const { group, groups, steps, q, scales } = stored(c, 1, bits, size, n, k);
   for (let row = 0; row < n; row++) {
@@ -81,19 +81,12 @@ function values({ n, k, group, groups, q, scales }: Stored, dtype: number): Floa
 }
 
 function dequantizeWeight(c: Call): void {
-  const [bits, group, dtw, n, k] = c.args as number[] as [number, number, number, number, number];
+  const [bits, group, dtw, n, k] = c.numbers(5);
   c.output(1, dtw, n * k).set(values(stored(c, 0, bits, group, n, k), dtw));
 }
 
 function expandQuantized(c: Call): void {
-  const [bits, group, dtPack, n, k, trans] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [bits, group, dtPack, n, k, trans] = c.numbers(6);
   const w = values(stored(c, 0, bits, group, n, k), dtPack);
   c.output(1, dtPack, n * k).set(oriented(w, k, n, trans !== 0));
 }
@@ -116,17 +109,7 @@ function quantizeRows(x: Reals, m: number, k: number): { q: Float64Array; scales
 
 /** y = x wT + bias, or x w with trans, on top of y with add. */
 function linearQuantized(c: Call): void {
-  const [dtx, bits, group, integer, m, n, k, trans, add] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dtx, bits, group, integer, m, n, k, trans, add] = c.numbers(9);
   const [lanes, depth] = trans ? [k, n] : [n, k];
   const weight = stored(c, 1, bits, group, n, k);
   const x = c.input(0, dtx, m * depth);

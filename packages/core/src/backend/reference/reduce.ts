@@ -104,7 +104,7 @@ function segmentMeanGrad(c: Call): void {
 
 /** y = x / max(‖x‖, eps); norm holds the divisor. */
 function l2Normalize(c: Call): void {
-  const [dt, rows, cols, eps] = c.args as number[] as [number, number, number, number];
+  const [dt, rows, cols, eps] = c.numbers(4);
   const x = c.input(0, dt, rows * cols);
   const y = c.output(1, statCode(dt), rows * cols);
   const norm = c.output(2, statCode(dt), rows);
@@ -120,7 +120,7 @@ function l2Normalize(c: Call): void {
 
 /** dx = (dy − y Σ dy y) / norm; below eps the divisor is constant and only dy / eps remains. */
 function l2NormalizeGrad(c: Call): void {
-  const [dt, rows, cols, eps] = c.args as number[] as [number, number, number, number];
+  const [dt, rows, cols, eps] = c.numbers(4);
   const stat = statCode(dt);
   const dy = c.input(0, stat, rows * cols);
   const y = c.input(1, stat, rows * cols);

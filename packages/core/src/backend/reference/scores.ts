@@ -37,7 +37,7 @@ function slopes(
 }
 
 function vocabularyCrossEntropy(c: Call): void {
-  const [dt, dtPack, n, v, k] = c.args as number[] as [number, number, number, number, number];
+  const [dt, dtPack, n, v, k] = c.numbers(5);
   const x = c.input(0, dt, n * k);
   const w = c.input(1, dtPack, v * k);
   const stat = statCode(dt);
@@ -46,7 +46,7 @@ function vocabularyCrossEntropy(c: Call): void {
 }
 
 function vocabularyCrossEntropyGrad(c: Call): void {
-  const [dt, dtPack, n, v, k] = c.args as number[] as [number, number, number, number, number];
+  const [dt, dtPack, n, v, k] = c.numbers(5);
   const stat = statCode(dt);
   const x = c.input(1, dt, n * k);
   const logits = multiply(x, c.input(2, dtPack, v * k), n, v, k);
@@ -63,7 +63,7 @@ function similarities(q: Reals, p: Reals, mask: Reals | null, args: readonly num
 }
 
 function contrastive(c: Call): void {
-  const [dt, n, m, k] = c.args as number[] as [number, number, number, number];
+  const [dt, n, m, k] = c.numbers(4);
   const stat = statCode(dt);
   const mask = c.optional(3, stat, n * m);
   const scores = similarities(c.input(0, dt, n * k), c.input(1, dt, m * k), mask, c.args);
@@ -71,7 +71,7 @@ function contrastive(c: Call): void {
 }
 
 function contrastiveGrad(c: Call): void {
-  const [dt, n, m, k, scale] = c.args as number[] as [number, number, number, number, number];
+  const [dt, n, m, k, scale] = c.numbers(5);
   const stat = statCode(dt);
   const [q, p] = [c.input(1, dt, n * k), c.input(2, dt, m * k)];
   const scores = similarities(q, p, c.optional(4, stat, n * m), c.args);

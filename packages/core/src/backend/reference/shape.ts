@@ -2,15 +2,7 @@ import { philoxBlock } from '../../rng/philox-block';
 import type { Call } from './call';
 
 function copy2d(c: Call): void {
-  const [dt, rows, cols, xStride, xOffset, yStride, yOffset] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dt, rows, cols, xStride, xOffset, yStride, yOffset] = c.numbers(7);
   if (rows === 0 || cols === 0) return;
   const x = c.input(0, dt, xOffset + (rows - 1) * xStride + cols);
   const y = c.output(1, dt, yOffset + (rows - 1) * yStride + cols);
@@ -34,14 +26,7 @@ function transpose(c: Call): void {
  * number with 24 bits; it is dropped when that is below p.
  */
 function dropout(c: Call): void {
-  const [dt, n, p, seedLo, seedHi, offset] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dt, n, p, seedLo, seedHi, offset] = c.numbers(6);
   const x = c.input(0, dt, n);
   const y = c.output(1, dt, n);
   const scale = 1 / (1 - p);
@@ -56,13 +41,7 @@ function dropout(c: Call): void {
 }
 
 function gatherRows(c: Call): void {
-  const [dtTable, dty, count, cols, nRows] = c.args as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [dtTable, dty, count, cols, nRows] = c.numbers(5);
   const table = c.input(0, dtTable, nRows * cols);
   const index = c.ints(1, count);
   const y = c.output(2, dty, count * cols);
@@ -73,7 +52,7 @@ function gatherRows(c: Call): void {
 }
 
 function scatterAddRows(c: Call): void {
-  const [dt, count, cols, nRows] = c.args as number[] as [number, number, number, number];
+  const [dt, count, cols, nRows] = c.numbers(4);
   const dy = c.input(0, dt, count * cols);
   const index = c.ints(1, count);
   const table = c.output(2, dt === 3 ? 3 : 0, nRows * cols).fill(0);
