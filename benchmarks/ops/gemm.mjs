@@ -6,43 +6,9 @@
  *
  * With --threads 1 the thread's own clock counts, so other programs disturb the figures less.
  */
-import { spawnSync } from 'node:child_process';
-import { loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
-import { buildNativeTests } from '../../scripts/test-native.mjs';
-import { record } from '../lib/record.mjs';
+import { nativeRows } from '../lib/native-rows.mjs';
 
-const { values } = parseArgs({
-  options: {
-    isa: { type: 'string', default: '' },
-    threads: { type: 'string', default: '' },
-    quick: { type: 'boolean', default: false },
-    record: { type: 'boolean', default: false },
-  },
+nativeRows('gemm', ({ kernel, dtype, m, n, k, ranks }) => {
+  const size = `${m} x ${n} x ${k}${ranks ? ` rank ${ranks}` : ''}`;
+  return `${kernel.padEnd(21)}${dtype.padEnd(5)}${size.padEnd(28)}`;
 });
-const program = buildNativeTests('', ['bench_gemm']).get('bench_gemm');
-const args = [values.isa, values.quick ? 'quick' : '', values.threads];
-const result = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 26 });
-if (result.status !== 0) {
-  process.stderr.write(result.stderr);
-  process.exit(result.status ?? 1);
-}
-const rows = result.stdout
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line));
-for (const row of rows) {
-  const size = `${row.m} x ${row.n} x ${row.k}${row.ranks ? ` rank ${row.ranks}` : ''}`;
-  console.log(
-    `${row.isa.padEnd(11)}${row.kernel.padEnd(21)}${row.dtype.padEnd(5)}${size.padEnd(28)}` +
-      `${row.ms.toFixed(3).padStart(9)} ms ${row.gflops.toFixed(1).padStart(7)} GFLOP/s ` +
-      `${(100 * row.share).toFixed(1).padStart(5)} % of ${row.peak.toFixed(0)}`,
-  );
-}
-if (values.record) {
-  const suffix = [
-    values.isa && `-${values.isa}`,
-    values.threads && `-threads-${values.threads}`,
-  ].join('');
-  record(`gemm${suffix}`, { load: loadavg()[0], rows });
-}
