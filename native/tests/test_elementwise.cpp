@@ -219,22 +219,60 @@ void test_dropout(std::size_t n, int dt) {
          "dropout refuses p = 1");
 }
 
+// Two tensors of n and of 5 elements in one launch.
 void test_adamw(Random& random, std::size_t n) {
   const double lr = 1e-2, b1 = 0.9, b2 = 0.999, eps = 1e-8, decay = 0.1, scale = 0.5;
-  Values p = random_values(random, n, kF32), g = random_values(random, n, kF32);
-  std::vector<double> wp(p.begin(), p.end()), wm(n), wv(n);
-  Buffer bp = Buffer::of(p, kF32), bg = Buffer::of(g, kF32), bm = Buffer::of(Values(n), kF32), bv = bm;
-  for (int step = 1; step <= 3; ++step) {
-    for (std::size_t i = 0; i < n; ++i) {
-      const double grad = g[i] * scale;
-      wp[i] *= 1 - lr * decay;
-      wm[i] = b1 * wm[i] + (1 - b1) * grad;
-      wv[i] = b2 * wv[i] + (1 - b2) * grad * grad;
-      wp[i] -= lr / (1 - std::pow(b1, step)) * wm[i] / (std::sqrt(wv[i]) / std::sqrt(1 - std::pow(b2, step)) + eps);
-    }
-    call(unimoer::k_adamw, {&bp, &bg, &bm, &bv}, {double(n), lr, b1, b2, eps, decay, double(step), scale});
+  const std::size_t counts[2] = {n, 5};
+  Values g[2];
+  std::vector<double> wp[2], wm[2], wv[2];
+  Buffer bp[2], bg[2], bm[2], bv[2];
+  for (int t = 0; t < 2; ++t) {
+    const Values p = random_values(random, counts[t], kF32);
+    g[t] = random_values(random, counts[t], kF32);
+    wp[t].assign(p.begin(), p.end());
+    wm[t].assign(counts[t], 0), wv[t].assign(counts[t], 0);
+    bp[t] = Buffer::of(p, kF32), bg[t] = Buffer::of(g[t], kF32), bm[t] = bv[t] = Buffer::of(Values(counts[t]), kF32);
   }
-  expect_close(bp.values(), Values(wp.begin(), wp.end()), 1e-6, 1, "adamw");
+  for (int step = 1; step <= 3; ++step) {
+    for (int t = 0; t < 2; ++t) {
+      for (std::size_t i = 0; i < counts[t]; ++i) {
+        const double grad = g[t][i] * scale;
+        wp[t][i] *= 1 - lr * decay;
+        wm[t][i] = b1 * wm[t][i] + (1 - b1) * grad;
+        wv[t][i] = b2 * wv[t][i] + (1 - b2) * grad * grad;
+        wp[t][i] -= lr / (1 - std::pow(b1, step)) * wm[t][i] / (std::sqrt(wv[t][i]) / std::sqrt(1 - std::pow(b2, step)) + eps);
+      }
+    }
+    // The second tensor stands in the last place.
+    std::vector<Buffer*> buffers = check::padded({&bp[0], &bg[0], &bm[0], &bv[0]}, 32);
+    buffers[28] = &bp[1], buffers[29] = &bg[1], buffers[30] = &bm[1], buffers[31] = &bv[1];
+    call(unimoer::k_adamw, buffers,
+         {lr, b1, b2, eps, decay, double(step), scale, double(n), 0, 0, 0, 0, 0, 0, double(counts[1])});
+  }
+  for (int t = 0; t < 2; ++t) expect_close(bp[t].values(), Values(wp[t].begin(), wp[t].end()), 1e-6, 1, "adamw");
+}
+
+// Three parts, one of them absent, into rows of 9 columns and back.
+void test_concat(Random& random, int dt) {
+  const Values a = random_values(random, 4 * 2, dt), b = random_values(random, 4 * 3, dt);
+  Buffer ba = Buffer::of(a, dt), bb = Buffer::of(b, dt), whole = Buffer::of(Values(4 * 9, 7.0f), dt);
+  const auto launch = [&](Buffer& x, Buffer& y, double split) {
+    std::vector<Buffer*> buffers = check::padded({&whole, &x}, 25);
+    buffers[3] = &y;
+    return call(unimoer::k_concat, buffers, {double(dt), 4, 9, 1, split, 2, 1, 3, 0, 0, 0, 0, 0, 0, 0,
+                                             0,          0, 0, 0, 0,     0, 0, 0, 0, 0, 0, 0, 0, 0});
+  };
+  check::expect(launch(ba, bb, 0) == unimoer::Status::ok, "concat");
+  Values want(4 * 9, 7.0f);
+  for (std::size_t r = 0; r < 4; ++r) {
+    for (std::size_t c = 0; c < 2; ++c) want[r * 9 + 1 + c] = a[r * 2 + c];
+    for (std::size_t c = 0; c < 3; ++c) want[r * 9 + 4 + c] = b[r * 3 + c];
+  }
+  expect_close(whole.values(), want, 0, 0, "concat");
+  Buffer ca = Buffer::empty(a.size(), dt), cb = Buffer::empty(b.size(), dt);
+  check::expect(launch(ca, cb, 1) == unimoer::Status::ok, "split");
+  expect_close(ca.values(), a, 0, 0, "split");
+  expect_close(cb.values(), b, 0, 0, "split");
 }
 
 }  // namespace
@@ -249,6 +287,7 @@ int main() {
         test_dropout(n, dt);
       }
       test_shapes(random, dt);
+      test_concat(random, dt);
       for (const int dtb : kDTypes) test_binary(random, dt, dtb);
     }
     test_functions(random, 70000, kF32);

@@ -1,4 +1,4 @@
-// copy_2d and transpose.
+// copy_2d, concat and transpose.
 #include "../simd/kernel_util.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
@@ -30,6 +30,39 @@ Status copy_2d(const KernelArgs& a) {
     for (int64_t r = begin; r < end; ++r) {
       __builtin_memmove(y + (oy + r * ldy) * item, x + (ox + r * ldx) * item,
                         static_cast<size_t>(cols * item));
+    }
+  });
+  return Status::ok;
+}
+
+// concat [whole, parts...](dt, rows, stride, offset, split, widths...): the parts' columns side by side in
+// rows of `whole`, from column `offset` on; split copies the other way. An absent part is passed over.
+constexpr int kConcatParts = 24;
+
+Status concat(const KernelArgs& a) {
+  const int64_t item = item_bytes(static_cast<int>(a.i(0)));
+  if (item < 0) return bad_dtype();
+  const int64_t rows = a.i(1), stride = a.i(2);
+  const bool split = a.i(4) != 0;
+  int64_t at[kConcatParts + 1] = {a.i(3)};
+  if (rows < 0 || at[0] < 0) return too_small();
+  for (int i = 0; i < kConcatParts; ++i) {
+    const int64_t width = a.i(5 + i);
+    if (width < 0 || __builtin_add_overflow(at[i], width, &at[i + 1]) || at[i + 1] > stride) return too_small();
+    if (a.buf[1 + i] && !holds(a, 1 + i, rows, width, item)) return too_small();
+  }
+  if (rows == 0) return Status::ok;
+  if (!holds(a, 0, rows, stride, item)) return too_small();
+  char* whole = a.ptr<char>(0);
+  parallel(rows * kConcatParts, row_grain((at[kConcatParts] - at[0]) / kConcatParts, 65536), [=, &a, &at](int64_t begin, int64_t end) {
+    for (int64_t u = begin; u < end; ++u) {
+      const int64_t row = u / kConcatParts;
+      const int i = static_cast<int>(u % kConcatParts);
+      const int64_t width = at[i + 1] - at[i];
+      if (!a.buf[1 + i] || width == 0) continue;
+      char* part = a.ptr<char>(1 + i) + row * width * item;
+      char* place = whole + (row * stride + at[i]) * item;
+      __builtin_memcpy(split ? part : place, split ? place : part, static_cast<size_t>(width * item));
     }
   });
   return Status::ok;
@@ -95,6 +128,7 @@ Status transpose(const KernelArgs& a) {
 
 void register_shape(KernelTable& t) {
   t.fn[k_copy_2d] = copy_2d;
+  t.fn[k_concat] = concat;
   t.fn[k_transpose] = transpose;
 }
 

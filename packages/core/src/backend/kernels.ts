@@ -54,7 +54,7 @@ export const kernelRows = [
   ['sparsegen', 3, 2],
   ['sparsegen_grad', 5, 2],
   ['top_k_mask', 2, 3],
-  ['adamw', 4, 8],
+  ['adamw', 32, 15],
   ['gemm', 4, 10],
   ['pack_weight', 2, 5],
   ['linear_packed', 4, 6],
@@ -72,6 +72,7 @@ export const kernelRows = [
   ['dequantize_weight', 2, 5],
   ['expand_quantized', 2, 6],
   ['linear_quantized', 4, 9],
+  ['concat', 25, 29],
 ] as const;
 
 export type KernelName = (typeof kernelRows)[number][0];

@@ -11,6 +11,9 @@ import {
   wantsGrad,
 } from './shared/check';
 
+/** The kernel's limit. */
+const CONCAT_PARTS = 24;
+
 /** [n, m] -> [m, n]. */
 export function transpose(x: Tensor): Tensor {
   checkRank('transpose', 'shape', x, 2);
@@ -63,27 +66,42 @@ export function concat(tensors: readonly Tensor[], axis: 0 | -1): Tensor {
   // Along the first axis everything is one row; along the last, each input is a block of columns.
   const rows = axis === 0 ? 1 : rowsOf(first);
   const widths = tensors.map((t) => (axis === 0 ? t.size : lastDim(t)));
-  const stride = axis === 0 ? y.size : total;
-  let offset = 0;
-  tensors.forEach((t, i) => {
-    copyBlock(t, y, rows, widths[i]!, [widths[i]!, 0], [stride, offset]);
-    offset += widths[i]!;
-  });
+  copyParts(y, tensors, rows, widths, false);
   if (wantsGrad(...tensors)) {
     const shapes = tensors.map((t) => t.shape);
     record('concat', y, tensors, [], (dy, node) => {
-      let start = 0;
-      for (let i = 0; i < shapes.length; i++) {
-        if (node.needs(i)) {
-          const dx = empty(shapes[i]!, dy.dtype, dy.backend);
-          copyBlock(dy, dx, rows, widths[i]!, [stride, start], [widths[i]!, 0]);
-          node.give(i, dx);
-        }
-        start += widths[i]!;
-      }
+      const parts = shapes.map((s, i) => (node.needs(i) ? empty(s, dy.dtype, dy.backend) : null));
+      copyParts(dy, parts, rows, widths, true);
+      parts.forEach((dx, i) => {
+        if (dx) node.give(i, dx);
+      });
     });
   }
   return y;
+}
+
+/** Copies parts of the given widths into rows of the whole, or out of them; null is passed over. */
+function copyParts(
+  whole: Tensor,
+  parts: readonly (Tensor | null)[],
+  rows: number,
+  widths: readonly number[],
+  split: boolean,
+): void {
+  const stride = widths.reduce((n, width) => n + width, 0);
+  let offset = 0;
+  for (let first = 0; first < parts.length; first += CONCAT_PARTS) {
+    const handles = new Array<number>(1 + CONCAT_PARTS).fill(0);
+    const args = new Array<number>(5 + CONCAT_PARTS).fill(0);
+    handles[0] = whole.handle;
+    args.splice(0, 5, whole.code, rows, stride, offset, split ? 1 : 0);
+    for (let i = 0; i < CONCAT_PARTS && first + i < parts.length; i++) {
+      handles[1 + i] = parts[first + i]?.handle ?? 0;
+      args[5 + i] = widths[first + i]!;
+      offset += widths[first + i]!;
+    }
+    whole.backend.launch('concat', handles, args);
+  }
 }
 
 /** Rows start to end (exclusive) along the first axis: [n, ...] -> [end − start, ...]. */

@@ -18,6 +18,21 @@ interface Slot {
   m: Tensor;
   v: Tensor;
   step: number;
+  lr: number;
+  weightDecay: number;
+}
+
+/** The kernel's limit. */
+const LAUNCH_TENSORS = 8;
+
+function sameSettings(a: Slot, b: Slot): boolean {
+  return (
+    a.step === b.step &&
+    a.lr === b.lr &&
+    a.weightDecay === b.weightDecay &&
+    a.parameter.tensor.backend === b.parameter.tensor.backend &&
+    a.parameter.tensor.dtype === b.parameter.tensor.dtype
+  );
 }
 
 /** AdamW (Loshchilov & Hutter 2019), the same arithmetic as torch.optim.AdamW. Parameters and moments are f32. */
@@ -43,33 +58,50 @@ export class AdamW {
       }
       const { dtype, backend, shape } = tensor;
       const moment = (): Tensor => keep(zeros(shape, { dtype, backend }));
-      return { parameter, m: moment(), v: moment(), step: 0 };
+      return { parameter, m: moment(), v: moment(), step: 0, lr: 0, weightDecay: 0 };
     });
   }
 
   /** Updates every parameter that has a gradient; lrFactor comes from a schedule. */
   step(lrFactor = 1): void {
-    const { betas, eps, lr, weightDecay, groups } = this.options;
+    const { lr, weightDecay, groups } = this.options;
+    let batch: Slot[] = [];
     for (const slot of this.slots) {
       const { tensor, group } = slot.parameter;
       if (tensor.grad === null) continue;
       const own = group === undefined ? undefined : groups[group];
       slot.step++;
-      tensor.backend.launch(
-        'adamw',
-        [tensor.handle, tensor.grad.handle, slot.m.handle, slot.v.handle],
-        [
-          tensor.size,
-          (own?.lr ?? lr) * lrFactor,
-          betas[0],
-          betas[1],
-          eps,
-          own?.weightDecay ?? weightDecay,
-          slot.step,
-          1,
-        ],
-      );
+      slot.lr = (own?.lr ?? lr) * lrFactor;
+      slot.weightDecay = own?.weightDecay ?? weightDecay;
+      const first = batch[0];
+      if (first && (batch.length === LAUNCH_TENSORS || !sameSettings(first, slot))) {
+        this.launch(batch);
+        batch = [];
+      }
+      batch.push(slot);
     }
+    if (batch.length > 0) this.launch(batch);
+  }
+
+  /** One launch for tensors with the same settings. */
+  private launch(batch: readonly Slot[]): void {
+    const { betas, eps } = this.options;
+    const { step, lr, weightDecay, parameter } = batch[0]!;
+    const handles = new Array<number>(4 * LAUNCH_TENSORS).fill(0);
+    const sizes = new Array<number>(LAUNCH_TENSORS).fill(0);
+    batch.forEach(({ parameter: { tensor }, m, v }, i) => {
+      handles.splice(4 * i, 4, tensor.handle, tensor.grad!.handle, m.handle, v.handle);
+      sizes[i] = tensor.size;
+    });
+    parameter.tensor.backend.launch('adamw', handles, [
+      lr,
+      ...betas,
+      eps,
+      weightDecay,
+      step,
+      1,
+      ...sizes,
+    ]);
   }
 
   /** Frees all gradients. */

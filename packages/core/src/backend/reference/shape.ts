@@ -12,6 +12,27 @@ function copy2d(c: Call): void {
   }
 }
 
+const CONCAT_PARTS = 24;
+
+/** The columns of the parts side by side in rows of the whole, or taken apart. */
+function concat(c: Call): void {
+  const [dt, rows, stride, offset, split] = c.numbers(5);
+  const whole = split ? c.input(0, dt, rows * stride) : c.output(0, dt, rows * stride);
+  let at = offset;
+  for (let i = 0; i < CONCAT_PARTS; i++) {
+    const width = c.arg(5 + i);
+    if (c.has(1 + i) && width > 0) {
+      const part = split ? c.output(1 + i, dt, rows * width) : c.input(1 + i, dt, rows * width);
+      for (let r = 0; r < rows; r++) {
+        const place = r * stride + at;
+        if (split) part.set(whole.subarray(place, place + width), r * width);
+        else whole.set(part.subarray(r * width, r * width + width), place);
+      }
+    }
+    at += width;
+  }
+}
+
 function transpose(c: Call): void {
   const [dt, rows, cols] = [c.arg(0), c.arg(1), c.arg(2)];
   const x = c.input(0, dt, rows * cols);
@@ -69,6 +90,7 @@ function checkedRow(c: Call, row: number, nRows: number): number {
 
 export const shape = {
   copy_2d: copy2d,
+  concat,
   transpose,
   dropout,
   gather_rows: gatherRows,
