@@ -75,9 +75,8 @@ it.each(backends)(
     );
     backward(loss);
     parts.forEach((part, i) => {
-      if (i === 30) return expect(part.grad).toBeNull();
-      expect(part.grad!.toArray()).toEqual(Float32Array.of(i, 50 + i));
-      made.push(part.grad!);
+      expect(part.grad?.toArray()).toEqual(i === 30 ? undefined : Float32Array.of(i, 50 + i));
+      if (part.grad) made.push(part.grad);
     });
     const empty = concat([zeros([0, 3], { backend }), zeros([0, 2], { backend })], -1);
     expect(empty.shape).toEqual([0, 5]);
