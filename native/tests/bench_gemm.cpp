@@ -1,7 +1,7 @@
 // Matrix products of MiniLM-L6 and Qwen3-0.6B against the multiply-add peak of this machine, which is
 // measured between them on the same threads. Prints JSON lines.
 //   bench_gemm [ISA] [quick|peak|quantized] [threads]
-// peak: only the peaks, as one JSON object. quantized: int8 and int4 weights beside bf16 ones, with bf16 activations.
+// peak: only the peaks, as one JSON object. quantized: int8 and int4 weights beside bf16 ones; few rows: bench_few.
 #include "bench.h"
 
 using namespace bench;
@@ -87,6 +87,7 @@ void bench_quantized(Random& random, std::int64_t m, Shape s, int threads) {
   row("linear_packed", "bf16", [&] { call(unimoer::k_linear_packed, {&x, &packed, &none, &y}, {1, 1, dm, dn, dk, 0}); });
   row("linear_quantized", "int8 x int8", product(bytes, 8, 1));
   row("linear_quantized", "int8", product(bytes, 8, 0));
+  row("linear_quantized", "int4 x int8", product(nibbles, 4, 1));
   row("linear_quantized", "int4", product(nibbles, 4, 0));
   row("linear_quantized gradient", "int4",
       [&] { call(unimoer::k_linear_quantized, {&y, &nibbles, &none, &dx}, {1, 4, 32, 0, dm, dn, dk, 1, 0}); });

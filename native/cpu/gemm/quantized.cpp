@@ -3,7 +3,7 @@
 // dequantize_weight [q, w](bits, group, dtw, n, k): the weight that products use.
 // expand_quantized [q, packed](bits, group, dtPack, n, k, trans): as pack_weight would pack that.
 // linear_quantized [x, q, bias?, y](dtx, bits, group, integer, m, n, k, trans, add): y = x wT + bias, or with
-// trans y = x w for x [m, n], on top of the old y with add; integer: x in 8 bits per row, w in int8, with neither.
+// trans y = x w for x [m, n], on top of the old y with add; integer: x in 8 bits per row, with neither.
 #include "cpu/gemm/quant/quant.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
@@ -77,8 +77,9 @@ Status linear_quantized(const KernelArgs& args) {
   const Status status = read_quantized(args, 1, args.i(1), args.i(2), n, k, product.w);
   if (status != Status::ok) return status;
   const bool add = args.i(8) != 0;
-  if (product.integer && (product.w.bits != 8 || product.reverse || add || k > kMaxIntDepth))
-    return fail(Status::bad_argument, "8-bit activations need an 8-bit weight of at most 131072 inputs, forward");
+  const int64_t int_depth = product.w.bits == 8 ? k : smaller(k, product.w.group);
+  if (product.integer && (product.reverse || add || int_depth > kMaxIntDepth))
+    return fail(Status::bad_argument, "8-bit activations need at most 131072 inputs to a scale, forward");
   const int64_t depth = product.reverse ? n : k, lanes = product.reverse ? k : n;
   if (!holds(args, 0, m, depth, dtype_size(dtx)) || !holds_or_absent(args, 2, 1, lanes, 4) ||
       !holds(args, 3, m, lanes, dtype_size(dtx)))

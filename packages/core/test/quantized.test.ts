@@ -28,11 +28,18 @@ const w = normal(n * k);
 const x = normal(m * k);
 const dy = normal(m * n);
 
-const forms: PackOptions[] = [
+/** What 4 bits stand for; both signs of the scale occur. */
+const codes = [-127, -99, -78, -61, -46, -33, -21, -9, 2, 13, 24, 36, 49, 64, 82, 105];
+
+const integerForms: PackOptions[] = [
   { dtype: 'int8' },
-  { dtype: 'int8', activations: 'full' },
   { dtype: 'int4' },
   { dtype: 'int4', groupSize: 16 },
+];
+const forms: PackOptions[] = [
+  ...integerForms,
+  { dtype: 'int8', activations: 'full' },
+  { dtype: 'int4', activations: 'full' },
 ];
 
 /** The weight's values as numbers. */
@@ -64,23 +71,38 @@ function product(
 describe.each(backends.map((backend) => ({ name: backend.name, backend })))(
   '$name',
   ({ backend }) => {
-    test('no weight is further than half a step from its value', () => {
-      for (const options of forms) {
-        const got = dequantized(options, backend);
-        const group = options.dtype === 'int4' ? (options.groupSize ?? 32) : k;
-        const steps = options.dtype === 'int4' ? 7 : 127;
-        for (let row = 0; row < n; row++) {
-          for (let start = 0; start < k; start += group) {
-            const part = [...w.subarray(row * k + start, row * k + Math.min(start + group, k))];
-            const scale = Math.max(...part.map(Math.abs)) / steps;
-            // The bf16 scale of int4 is within 2^-9 of this one.
-            const limit = (scale / 2) * (1 + 2 ** -8);
-            part.forEach((value, i) => {
-              expect(Math.abs(got[row * k + start + i]! - value)).toBeLessThanOrEqual(limit);
-            });
-          }
-        }
+    test('no int8 weight is further than half a step from its value', () => {
+      const got = dequantized({ dtype: 'int8' }, backend);
+      for (let row = 0; row < n; row++) {
+        const part = w.subarray(row * k, (row + 1) * k);
+        const limit = (Math.max(...part.map(Math.abs)) / 127 / 2) * (1 + 2 ** -20);
+        part.forEach((value, i) => {
+          expect(Math.abs(got[row * k + i]! - value)).toBeLessThanOrEqual(limit);
+        });
       }
+    });
+
+    test('int4 has three quarters of the error of rounding to 15 even steps', () => {
+      const group = 16;
+      const size = 64 * 48;
+      const values = normal(size);
+      const weight = FrozenWeight.pack(values, [64, 48], {
+        dtype: 'int4',
+        groupSize: group,
+        backend,
+      });
+      const got = weight.dequantize().toArray();
+      let [error, plain] = [0, 0];
+      for (let start = 0; start < size; start += group) {
+        const part = values.subarray(start, start + group);
+        const scale = Math.max(...part.map(Math.abs)) / 7;
+        part.forEach((value, i) => {
+          error += (got[start + i]! - value) ** 2;
+          plain += (Math.round(value / scale) * scale - value) ** 2;
+        });
+      }
+      expect(Math.sqrt(error / plain)).toBeLessThan(0.8);
+      weight.dispose();
     });
 
     test('weights on the grid, zero rows and tiny weights are exact', () => {
@@ -88,7 +110,8 @@ describe.each(backends.map((backend) => ({ name: backend.name, backend })))(
         const [row, j] = [Math.floor(i / k), i % k];
         if (row === 0) return 0;
         if (row === 1) return 1e-35;
-        return j % 16 === 0 ? -7 / 32 : ((i % 15) - 7) / 32;
+        const code = j % 16 === 0 ? -127 : codes[i % 16]!;
+        return (code * (row % 2 === 0 ? 1 : -1)) / 256;
       });
       const want = grid.map((v, i) => (i < 2 * k ? 0 : v));
       expect(dequantized({ dtype: 'int4', groupSize: 16 }, backend, grid)).toEqual(want);
@@ -108,18 +131,21 @@ describe.each(backends.map((backend) => ({ name: backend.name, backend })))(
       }
     });
 
-    test('8-bit activations are close to full ones', () => {
-      const full = product({ dtype: 'int8', activations: 'full' }, 'f32', backend).y;
-      const rounded = product({ dtype: 'int8' }, 'f32', backend).y;
-      let [error, norm] = [0, 0];
-      for (let i = 0; i < full.length; i++) {
-        error += (full[i]! - rounded[i]!) ** 2;
-        norm += full[i]! ** 2;
-      }
-      // A uniform error of a step of max |x| / 127 has a relative size of about max |x| / (127 √12 rms x).
-      expect(error).toBeGreaterThan(0);
-      expect(Math.sqrt(error / norm)).toBeLessThan(0.01);
-    });
+    test.each(['int8', 'int4'] as const)(
+      '8-bit activations are close to full ones, %s',
+      (dtype) => {
+        const full = product({ dtype, activations: 'full' }, 'f32', backend).y;
+        const rounded = product({ dtype }, 'f32', backend).y;
+        let [error, norm] = [0, 0];
+        for (let i = 0; i < full.length; i++) {
+          error += (full[i]! - rounded[i]!) ** 2;
+          norm += full[i]! ** 2;
+        }
+        // A uniform error of a step of max |x| / 127 has a relative size of about max |x| / (127 √12 rms x).
+        expect(error).toBeGreaterThan(0);
+        expect(Math.sqrt(error / norm)).toBeLessThan(0.01);
+      },
+    );
 
     test('an adapter that does nothing leaves the dequantised product', () => {
       scope(() => {
@@ -131,7 +157,9 @@ describe.each(backends.map((backend) => ({ name: backend.name, backend })))(
           B: make(new Float32Array(n * 4), [n, 4]),
           rankScale: make(new Float32Array(4).fill(1), [4]),
         });
-        const plain = linear(input, weight, null).toArray();
+        const full = FrozenWeight.pack(w, [n, k], { dtype: 'int4', activations: 'full', backend });
+        const plain = linear(input, full, null).toArray();
+        full.dispose();
         y.toArray().forEach((v, i) => {
           expect(v).toBeCloseTo(plain[i]!, 5);
         });
@@ -160,7 +188,7 @@ describe.each(backends.map((backend) => ({ name: backend.name, backend })))(
       );
       expect(pack({ dtype: 'int4', groupSize: 0 })).toThrow(InputError);
       expect(pack({ dtype: 'int8', groupSize: 32 })).toThrow(InputError);
-      expect(pack({ dtype: 'int4', activations: 'int8' })).toThrow(InputError);
+      expect(pack({ dtype: 'int4', activations: 'int4' })).toThrow(InputError);
       expect(pack({ dtype: 'int8', activations: 'int4' })).toThrow(InputError);
       expect(pack({ dtype: 'int2' })).toThrow(InputError);
       expect(pack({ dtype: 'f32', groupSize: 32 })).toThrow(InputError);
@@ -196,9 +224,11 @@ describe.skipIf(!native)('the native backend beside the reference', () => {
   });
 
   test('gives the same bits for integer products', () => {
-    for (const dtype of ['f32', 'bf16'] as const) {
-      const [got, want] = [native!, reference].map((b) => product({ dtype: 'int8' }, dtype, b).y);
-      expect(got).toEqual(want);
+    for (const options of integerForms) {
+      for (const dtype of ['f32', 'bf16'] as const) {
+        const [got, want] = [native!, reference].map((b) => product(options, dtype, b).y);
+        expect(got).toEqual(want);
+      }
     }
   });
 

@@ -10,13 +10,14 @@ void forward_panel(const Quantized& q, int64_t p, uint32_t* out) {
   const int64_t width = q.width(p), words = q.words(), rows = kPairs ? (q.k + 1) / 2 : q.k;
   const int64_t step = kBits == 8 ? words : q.group / 8;
   const uint32_t* in = q.panel(p);
+  const Elements<kBits> elements;
   for (int64_t g = 0, i = 0; i < words; ++g) {
     const Vf scale[2] = {lane_scales<kBits>(q, p, g, 0), lane_scales<kBits>(q, p, g, width - kLanes)};
     for (const int64_t end = smaller(i + step, words); i < end; ++i, in += width, out += kOut * width) {
       const int64_t left = smaller(kOut, rows - i * kOut);
       for (int64_t j = 0; j < width; j += kLanes) {
         Vi result[kOut];
-        expand_word<kBits, kPairs>(load_int(reinterpret_cast<const int32_t*>(in + j)), scale[j != 0], result);
+        expand_word<kBits, kPairs>(elements, load_int(reinterpret_cast<const int32_t*>(in + j)), scale[j != 0], result);
         auto* to = reinterpret_cast<int32_t*>(out + j);
         if (left == kOut) {
 #pragma GCC unroll 8
@@ -39,10 +40,6 @@ UM_INLINE Vf load_bytes(const int8_t* p) {
 #endif
 }
 
-typedef int8_t Vb __attribute__((vector_size(sizeof(Vi))));
-
-UM_INLINE Vi splat_int(int32_t v) { return (Vi)splat(bit_cast_to<float>(v)); }
-
 // kLanes words of four bytes along k from `quad` on, for the kLanes columns at `lane` of panel p.
 UM_INLINE void load_quads(const Quantized& q, int64_t p, int64_t lane, int64_t quad, Vi (&v)[kLanes]) {
   const int64_t width = q.width(p), words = q.words();
@@ -51,12 +48,11 @@ UM_INLINE void load_quads(const Quantized& q, int64_t p, int64_t lane, int64_t q
     for (int i = 0; i < kLanes; ++i) v[i] = quad + i < words ? load_int(in + (quad + i) * width) : Vi{};
     return;
   }
-  const Vi mask = splat_int(0x0f0f0f0f), sign = splat_int(0x08080808);
+  const ByteCodes codes(false);
   for (int i = 0; i < kLanes; i += 2) {
     const int64_t word = (quad + i) / 2;
     const Vi w = word < words ? load_int(in + word * width) : Vi{};
-    v[i] = (Vi)((Vb)((w & mask) ^ sign) - (Vb)sign);
-    v[i + 1] = (Vi)((Vb)(((w >> 4) & mask) ^ sign) - (Vb)sign);
+    codes.split(w, v[i], v[i + 1]);
   }
 }
 

@@ -1,6 +1,6 @@
 // A word of quantised weights as words of floats or bf16 pairs, in registers.
 #pragma once
-#include "cpu/gemm/quant/quant.h"
+#include "cpu/gemm/quant/codebook.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
@@ -14,21 +14,54 @@ UM_INLINE Vf lane_scales(const Quantized& q, int64_t p, int64_t g, int64_t lane)
     return load(q.group_scales(p) + g * q.width(p) + lane);
 }
 
-// Element j of each lane's word, sign-extended.
+// Byte j of each lane, sign-extended.
+UM_INLINE Vf byte_of(Vi word, int j) { return to_vf((word << (24 - 8 * j)) >> 24); }
+
+// Takes words of kBits apart into floats, before the scale.
 template <int kBits>
-UM_INLINE Vf element(Vi word, int j, Vf scale) {
-  const int shift = kBits == 8 ? 8 * j : j < 4 ? 8 * j : 8 * (j - 4) + 4;
-  return to_vf((word << (32 - kBits - shift)) >> (32 - kBits)) * scale;
-}
+struct Elements {
+#if defined(__AVX512F__)
+  Vf table;  // a permutation looks 16 codes up at once
+  UM_INLINE Elements() {
+    const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kCodes));
+    table = to_vf((Vi)_mm512_cvtepi8_epi32(codes));
+  }
+#else
+  ByteCodes codes{false};
+#endif
+
+  UM_INLINE void take(Vi word, Vf (&out)[32 / kBits]) const {
+    if constexpr (kBits == 8) {
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) out[j] = byte_of(word, j);
+    } else {
+#if defined(__AVX512F__)
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j)
+        out[j] = _mm512_permutexvar_ps(_mm512_srli_epi32((__m512i)word, static_cast<unsigned>(nibble_shift(j))), table);
+#else
+      Vi low, high;
+      codes.split(word, low, high);
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) {
+        out[j] = byte_of(low, j);
+        out[4 + j] = byte_of(high, j);
+      }
+#endif
+    }
+  }
+};
 
 template <int kBits, bool kPairs, int kOut>
-UM_INLINE void expand_word(Vi word, Vf scale, Vi (&out)[kOut]) {
+UM_INLINE void expand_word(const Elements<kBits>& elements, Vi word, Vf scale, Vi (&out)[kOut]) {
+  Vf v[32 / kBits];
+  elements.take(word, v);
 #pragma GCC unroll 8
   for (int j = 0; j < kOut; ++j) {
     if constexpr (kPairs)
-      out[j] = pack_pair(element<kBits>(word, 2 * j, scale), element<kBits>(word, 2 * j + 1, scale));
+      out[j] = pack_pair(v[2 * j] * scale, v[2 * j + 1] * scale);
     else
-      out[j] = (Vi)element<kBits>(word, j, scale);
+      out[j] = (Vi)(v[j] * scale);
   }
 }
 

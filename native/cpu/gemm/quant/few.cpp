@@ -41,6 +41,7 @@ void few(const Few& f) {
     for (int i = 0; i < kRows; ++i) acc[i][j] = start;
   }
   const uint32_t* a = f.a;
+  const Elements<kBits> elements;
   for (int64_t g = 0, i = 0; i < words; ++g) {
     Vf scale[kVectors];
 #pragma GCC unroll 4
@@ -52,7 +53,7 @@ void few(const Few& f) {
       Vi y[kVectors][kOut];
 #pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j)
-        expand_word<kBits, kPairs>(load_int((j < 2 ? in : second) + j % 2 * kLanes), scale[j], y[j]);
+        expand_word<kBits, kPairs>(elements, load_int((j < 2 ? in : second) + j % 2 * kLanes), scale[j], y[j]);
       if (left >= kOut) {
 #pragma GCC unroll 8
         for (int r = 0; r < kOut; ++r)

@@ -8,6 +8,7 @@ namespace {
 constexpr int kSlotBytes = 4, kSlotRows = 5, kSlotPanel = 6;
 constexpr int64_t kBlock = 4 * kTileRows;         // rows that one task interleaves
 constexpr int64_t kPartRows = 18 * kBlock;        // rows between two passes over the weight
+constexpr int64_t kCodeTiles = 2;                 // of so few rows each looks the codes up itself
 constexpr int64_t kPartBytes = int64_t{8} << 20;  // and bytes
 
 struct Job {
@@ -19,13 +20,19 @@ struct Job {
   int64_t a_words, words;  // per lane of the staged rows and of the panels
   size_t block_bytes;
   char* staged;
-  float* scale;  // of the part's rows, if integer
+  // Of the part's rows, if integer (IntRows).
+  float* scale;
+  int32_t* starts;
+  int64_t int_height;
   Output out;
   bool failed;
 
   uint32_t* block(int64_t b) const { return reinterpret_cast<uint32_t*>(staged + static_cast<size_t>(b) * block_bytes); }
   int64_t rows_of(int64_t b) const { return smaller(kBlock, rows - b * kBlock); }
   int64_t blocks() const { return ceil_div(rows, kBlock); }
+  IntRows int_rows(int64_t b) const {
+    return {rows_of(b), int_height, block(b), scale + b * kBlock, starts + b * kBlock * product.w.groups()};
+  }
 };
 
 void stage_range(Job& job, int64_t first, int64_t last) {
@@ -38,7 +45,7 @@ void stage_range(Job& job, int64_t first, int64_t last) {
   for (int64_t b = first; b < last; ++b) {
     const int64_t row = job.row + b * kBlock;
     if (product.integer)
-      stage_int_rows(product.w, job.x, row, job.rows_of(b), job.block(b), job.scale + b * kBlock, bytes);
+      stage_int_rows(product.w, job.x, row, job.int_rows(b), bytes);
     else
       interleave_rows(job.block(b), job.x, row, job.rows_of(b), kTileRows, job.depth, job.compute);
   }
@@ -86,16 +93,32 @@ void multiply_panel(const Job& job, int64_t b, const uint32_t* panel, int64_t co
   }
 }
 
+// Integer products of panels [first, last). Few rows look the codes of int4 up in registers.
+void int_panels(Job& job, int64_t first, int64_t last) {
+  const Quantized& w = job.product.w;
+  uint32_t* codes = nullptr;
+  if (w.bits == 4 && job.rows > kCodeTiles * kGroupRows) {
+    codes = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>(2 * w.words() * kPanel) * 4));
+    if (!codes) {
+      __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
+      return;
+    }
+  }
+  for (int64_t p = first; p < last; ++p) {
+    if (codes) look_up_codes(w, p, codes);
+    for (int64_t b = 0; b < job.blocks(); ++b) {
+      if (w.bits == 8)
+        multiply_bytes(w, p, job.int_rows(b), job.row + b * kBlock, job.out);
+      else
+        multiply_nibbles(w, p, codes, job.int_rows(b), job.row + b * kBlock, job.out);
+    }
+  }
+}
+
 // Panels [first, last), the first of them even in a reverse product.
 void panel_range(Job& job, int64_t first, int64_t last) {
   const QuantizedProduct& product = job.product;
-  if (product.integer) {
-    for (int64_t p = first; p < last; ++p)
-      for (int64_t b = 0; b < job.blocks(); ++b)
-        multiply_int_block(product.w, p, job.block(b), job.scale + b * kBlock, job.row + b * kBlock, job.rows_of(b),
-                           job.out);
-    return;
-  }
+  if (product.integer) return int_panels(job, first, last);
   if (!product.reverse && job.out.beta == 0.0f && job.rows == job.m && takes_few(job.compute, job.rows))
     return multiply_few(product.w, job.compute, job.block(0), job.rows, first, last, job.out);
   const int64_t step = product.reverse ? 2 : 1, panel_words = kPanel * job.words;
@@ -134,12 +157,16 @@ Status multiply_quantized(const QuantizedProduct& product, const Source& x, int6
   job.block_bytes = (staged_bytes(kBlock, job.a_words) + 63) / 64 * 64;
   const int64_t fitting = larger(1, kPartBytes / static_cast<int64_t>(job.block_bytes)) * kBlock;
   const int64_t part = smaller(smaller(kPartRows, fitting), ceil_div(m, kBlock) * kBlock);
-  const size_t scale_bytes = static_cast<size_t>(ceil_div(part * 4, 64) * 64);
+  const int64_t head_words = product.integer ? part * (1 + (w.bits == 4 ? w.groups() : 0)) : 0;
+  const size_t head_bytes = static_cast<size_t>(ceil_div(head_words * 4, 64) * 64);
   auto* memory = static_cast<char*>(
-      scratch(kSlotRows, scale_bytes + static_cast<size_t>(part / kBlock) * job.block_bytes));
+      scratch(kSlotRows, head_bytes + static_cast<size_t>(part / kBlock) * job.block_bytes));
   if (!memory) return no_scratch();
   job.scale = reinterpret_cast<float*>(memory);
-  job.staged = memory + scale_bytes;
+  job.starts = reinterpret_cast<int32_t*>(job.scale + part);
+  job.staged = memory + head_bytes;
+  // As even as they come for a few rows.
+  job.int_height = w.bits == 8 ? kTileRows : m <= kBlock ? ceil_div(m, ceil_div(m, kGroupRows)) : kGroupRows;
   const int64_t unit = product.reverse ? 2 : 1, units = ceil_div(panel_count(job.lanes), unit);
   for (job.row = 0; job.row < m && !job.failed; job.row += part) {
     job.rows = smaller(part, m - job.row);

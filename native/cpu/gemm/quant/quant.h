@@ -1,8 +1,10 @@
-// Frozen weights in 8 or 4 bits: w[n, k] = q[n, k] * scale, symmetric around zero.
+// Frozen weights in 8 or 4 bits: w[n, k] = q[n, k] * scale.
 //   int8: q in -127..127, one f32 scale per output, max |w| / 127.
-//   int4: q in -7..7, one bf16 scale per output and `group` neighbours along k, max |w| / 7.
+//   int4: q one of 16 values (codebook.h), one bf16 scale of either sign per output and `group` neighbours along k,
+//   chosen for the least squared error (fit.h).
 // One copy serves both directions. Columns are outputs, laid out in the panels of core.h; a word holds
-// the next 4 (int8) or 8 (int4) elements of one column along k. Absent columns and elements are zero.
+// the next 4 (int8) or 8 (int4) elements of one column along k. Absent columns are zero; int4 has no zero, but
+// absent elements meet activations that are.
 // In memory: int8: float scale[padded n], int32 sum[padded n], words; int4: per panel bf16
 // scale[groups][width], all panels, then words.
 #pragma once
@@ -12,7 +14,7 @@
 namespace unimoer::UNIMOER_ISA_NS {
 
 constexpr int64_t kGroupUnit = 16;        // groups are multiples of the widest vector
-constexpr int64_t kMaxIntDepth = 131072;  // 127 * 127 * depth stays within int32
+constexpr int64_t kMaxIntDepth = 131072;  // inputs to a scale: 127 * 127 * depth stays within int32
 
 struct Quantized {
   int bits;
@@ -55,18 +57,30 @@ void expand_forward(const Quantized& q, bool pairs, int64_t first, int64_t last,
 // The same of the columns of WT (reverse: lanes are inputs, depth n); first is even.
 void expand_reverse(const Quantized& q, bool pairs, int64_t first, int64_t last, uint32_t* out);
 
-// ---- integer products (int8.cpp)
+// ---- integer products (stage.cpp, int8.cpp, int4.cpp)
+
+constexpr int64_t kGroupRows = kTileRows / 2;  // of an int4 tile, which holds two sums for each result
+
+// Rows of activations as integers, interleaved in tiles of `height` rows.
+struct IntRows {
+  int64_t count, height;
+  uint32_t* words;  // staged_int_words() a row
+  float* scale;     // of each row
+  int32_t* starts;  // int4: q.groups() a row, [groups][rows] in every tile
+};
 
 // Words per lane of quantised activations.
 int64_t staged_int_words(const Quantized& q);
-// Rows [row, row + rows) of x as integers, in tiles of kTileRows; scale[i] is row + i's. `bytes` is scratch of
-// int_row_bytes().
-void stage_int_rows(const Quantized& q, const Source& x, int64_t row, int64_t rows, uint32_t* out, float* scale,
-                    void* bytes);
+// Stages the rows of x from `row` on. `bytes` is scratch of int_row_bytes().
+void stage_int_rows(const Quantized& q, const Source& x, int64_t row, const IntRows& rows, void* bytes);
 size_t int_row_bytes(const Quantized& q, int64_t rows);
-// Staged rows against panel p.
-void multiply_int_block(const Quantized& q, int64_t p, const uint32_t* staged, const float* scale, int64_t row,
-                        int64_t rows, const Output& out);
+// Staged rows against panel p, into the output's rows from `row` on.
+void multiply_bytes(const Quantized& q, int64_t p, const IntRows& rows, int64_t row, const Output& out);
+// The same for int4: with `bytes` from look_up_codes(), or with null looking the codes up for every tile.
+void multiply_nibbles(const Quantized& q, int64_t p, const uint32_t* bytes, const IntRows& rows, int64_t row,
+                      const Output& out);
+// The codes of panel p as bytes, 2 q.words() words a column.
+void look_up_codes(const Quantized& q, int64_t p, uint32_t* out);
 
 // ---- few rows (few.cpp)
 

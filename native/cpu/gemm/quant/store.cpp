@@ -1,38 +1,20 @@
-#include "cpu/gemm/quant/quant.h"
+#include "cpu/gemm/quant/fit.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
-
-constexpr float kSmallest = 0x1p-100f;  // below it a scale would lose bits; such weights become zero
-constexpr uint32_t kInfinity = 0x7f800000u;
 
 UM_INLINE int round_even(float v) {
   const float magic = 12582912.0f;
   return static_cast<int>((v + magic) - magic);
 }
 
-// Largest |w|, as bits: unlike numbers, they order NaN too.
-template <class T>
-uint32_t largest_bits(const T* w, int64_t count) {
-  uint32_t most = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const uint32_t bits = bit_cast_to<uint32_t>(to_float(w[i])) & 0x7fffffffu;
-    most = bits > most ? bits : most;
-  }
-  return most;
-}
-
-UM_INLINE float scale_for(uint32_t largest, float steps) {
-  const float most = bit_cast_to<float>(largest);
-  return most < kSmallest ? 0.0f : most / steps;
-}
 UM_INLINE int quantized(float w, float scale) { return scale == 0.0f ? 0 : round_even(w / scale); }
 
 template <class T>
 bool quantize_byte_column(const Quantized& q, const T* w, int64_t column, uint32_t* words, int64_t width) {
-  const uint32_t largest = largest_bits(w, q.k);
+  const uint32_t largest = extremes(w, q.k).most();
   if (largest >= kInfinity) return false;
-  const float scale = scale_for(largest, 127.0f);
+  const float most = bit_cast_to<float>(largest), scale = most < kSmallest ? 0.0f : most / 127.0f;
   int32_t sum = 0;
   for (int64_t i = 0, end = q.words(); i < end; ++i) {
     uint32_t word = 0;
@@ -48,25 +30,25 @@ bool quantize_byte_column(const Quantized& q, const T* w, int64_t column, uint32
   return true;
 }
 
-// Byte j of a word holds elements j and 4 + j, so that two masks make two words of bytes.
-UM_INLINE int nibble_shift(int64_t j) { return static_cast<int>(j < 4 ? 8 * j : 8 * (j - 4) + 4); }
-
 template <class T>
 bool quantize_nibble_column(const Quantized& q, const T* w, bf16* scales, uint32_t* words, int64_t width) {
   for (int64_t g = 0, end = q.groups(); g < end; ++g) {
     const int64_t start = g * q.group, count = smaller(q.group, q.k - start);
-    const uint32_t largest = largest_bits(w + start, count);
-    if (largest >= kInfinity) return false;
-    const bf16 stored = from_float<bf16>(scale_for(largest, 7.0f));
-    const float scale = to_float(stored);
+    const Extremes e = extremes(w + start, count);
+    if (e.most() >= kInfinity) return false;
+    const bf16 stored = fit_scale(w + start, count, e);
+    const float scale = to_float(stored), divisor = scale == 0.0f ? 1.0f : scale;
     scales[g * width] = stored;
-    for (int64_t i = 0; i < count; i += 8) {
-      uint32_t word = 0;
-      for (int64_t j = 0, left = smaller(8, count - i); j < left; ++j) {
-        const int v = quantized(to_float(w[start + i + j]), scale);
-        word |= (static_cast<uint32_t>(v) & 0xfu) << nibble_shift(j);
+    for (int64_t i = 0; i < count; i += kChunk) {
+      const int n = static_cast<int>(smaller(kChunk, count - i));
+      int32_t index[kChunk];
+      each_of_chunk(w + start + i, n, [&](Vf v, int j) UM_BODY { store_int(index + j, nearest_codes(v / divisor)); });
+      for (int j = 0; j < n; j += 8) {
+        uint32_t word = 0;
+#pragma GCC unroll 8
+        for (int e = 0; e < 8; ++e) word |= static_cast<uint32_t>(index[j + e]) << nibble_shift(e);
+        words[(start + i + j) / 8 * width] = word;
       }
-      words[(start + i) / 8 * width] = word;
     }
   }
   return true;
@@ -113,7 +95,7 @@ void dequantize_panels(const Quantized& q, T* w, int64_t first, int64_t last) {
       for (int64_t i = 0; i < q.k; ++i) {
         const uint32_t word = q.panel(p)[i / per_word * width + lane];
         const int shift = q.bits == 8 ? static_cast<int>(8 * (i % 4)) : nibble_shift(i % 8);
-        const int v = static_cast<int>(word << (32 - q.bits - shift)) >> (32 - q.bits);
+        const int v = q.bits == 8 ? static_cast<int>(word << (24 - shift)) >> 24 : kCodes[(word >> shift) & 15];
         const float scale =
             q.bits == 8 ? q.scales()[column] : to_float(q.group_scales(p)[i / q.group * width + lane]);
         w[column * q.k + i] = from_float<T>(static_cast<float>(v) * scale);

@@ -9,7 +9,7 @@ import { packCode } from './shared/weight-pack';
 /**
  * x Wᵀ + bias: x [T, in] f32 or bf16, bias f32 [out] or null -> [T, out] in x's dtype, summed in f32. Saves
  * nothing but W's transposed pack; gradients reach x and, if it requires one, the bias. A quantised W is
- * dequantised panel by panel in cache; int8 with 8-bit activations multiplies integers instead, exactly.
+ * multiplied in integers by activations in 8 bits, or, with full activations, dequantised panel by panel in cache.
  */
 export function linear(x: Tensor, w: FrozenWeight, bias: Tensor | null): Tensor {
   checkLinear('linear', x, w, bias);

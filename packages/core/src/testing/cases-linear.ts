@@ -198,7 +198,7 @@ export function dequantized(x: Tensor, w: Tensor, options: PackOptions): Tensor 
 
 const quantizedForms: [label: string, options: PackOptions][] = [
   ['int8', { dtype: 'int8', activations: 'full' }],
-  ['int4', { dtype: 'int4', groupSize: 16 }],
+  ['int4', { dtype: 'int4', groupSize: 16, activations: 'full' }],
 ];
 
 const quantizedCases: OpCase[] = [
@@ -223,12 +223,14 @@ const quantizedCases: OpCase[] = [
       },
     ),
   ]),
-  row(
-    'linear',
-    'int8 with 8-bit activations',
-    [data([7, 37]), frozen(data([19, 37])), parameter([19])],
-    ([x, w, b]) => withWeight(x!, w!, (weight) => linear(x!, weight, b!), { dtype: 'int8' }),
-    { differentiable: false },
+  ...(['int8', 'int4'] as const).map((dtype) =>
+    row(
+      'linear',
+      `${dtype} with 8-bit activations`,
+      [data([7, 37]), frozen(data([19, 37])), parameter([19])],
+      ([x, w, b]) => withWeight(x!, w!, (weight) => linear(x!, weight, b!), { dtype }),
+      { differentiable: false },
+    ),
   ),
 ];
 

@@ -39,7 +39,10 @@ export function addModelOptions(command: Command, { required }: { required: bool
         .default('f32'),
     )
     .addOption(
-      new Option('--weights <type>', 'stores the linears in fewer bits').choices(['int8', 'int4']),
+      new Option(
+        '--weights <type>',
+        'stores the linears in fewer bits and multiplies integers',
+      ).choices(['int8', 'int4']),
     )
     .option('--device <name>', 'cpu or cuda:N', 'cpu')
     .addOption(

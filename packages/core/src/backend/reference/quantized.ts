@@ -1,5 +1,6 @@
-import { bf16Bits, bf16ToFloat32, float32ToBf16 } from '../../bf16';
+import { bf16ToFloat32, float32ToBf16 } from '../../bf16';
 import { type Call, type Reals, statCode } from './call';
+import { fitScale, nearestCode, roundEven } from './fit-scale';
 import { multiply, oriented, store } from './gemm';
 
 /** Weights and rows whose largest value is below it become zeros, as their scale would lose bits. */
@@ -7,12 +8,12 @@ const smallest = 2 ** -100;
 
 /** In memory: q as int8 [n, k], padded to 4 bytes, then scales f32 [n, groups]. */
 interface Stored {
+  bits: number;
   n: number;
   k: number;
   /** Inputs that share a scale. */
   group: number;
   groups: number;
-  steps: number;
   q: Int8Array;
   scales: Float32Array;
 }
@@ -33,13 +34,7 @@ function stored(c: Call, i: number, bits: number, group: number, n: number, k: n
   const groups = Math.ceil(k / size);
   const q = new Int8Array(buffer, 0, n * k);
   const scales = new Float32Array(buffer, Math.ceil((n * k) / 4) * 4, n * groups);
-  return { n, k, group: size, groups, steps: bits === 8 ? 127 : 7, q, scales };
-}
-
-/** To the nearest integer, ties to even. */
-function roundEven(v: number): number {
-  const r = Math.round(v);
-  return r - v === 0.5 && r % 2 !== 0 ? r - 1 : r;
+  return { bits, n, k, group: size, groups, q, scales };
 }
 
 /** Largest |x|; NaN if there is one. */
@@ -52,18 +47,19 @@ function largest(x: ArrayLike<number>, start: number, end: number): number {
 function quantizeWeight(c: Call): void {
   const [dtw, bits, size, n, k] = c.numbers(5);
   const w = c.input(0, dtw, n * k);
-  const { group, groups, steps, q, scales } = stored(c, 1, bits, size, n, k);
+  const { group, groups, q, scales } = stored(c, 1, bits, size, n, k);
   for (let row = 0; row < n; row++) {
     for (let g = 0; g < groups; g++) {
       const start = row * k + g * group;
       const end = Math.min(start + group, (row + 1) * k);
       const most = largest(w, start, end);
       if (!Number.isFinite(most)) c.fail('a NaN or infinite weight', 'finite weights');
-      let scale = most < smallest ? 0 : Math.fround(most / steps);
-      if (bits === 4) scale = bf16ToFloat32(Uint16Array.of(bf16Bits(scale)))[0]!;
+      const tiny = most < smallest;
+      const scale = tiny ? 0 : bits === 4 ? fitScale(w, start, end) : Math.fround(most / 127);
       scales[row * groups + g] = scale;
+      const near = bits === 4 ? nearestCode : roundEven;
       for (let i = start; i < end; i++) {
-        q[i] = scale === 0 ? 0 : roundEven(Math.fround(Math.fround(w[i]!) / scale));
+        q[i] = scale === 0 ? 0 : near(Math.fround(Math.fround(w[i]!) / scale));
       }
     }
   }
@@ -120,14 +116,38 @@ function linearQuantized(c: Call): void {
     store(y, multiply(x, w, m, lanes, depth), lanes, 1, add, bias);
     return;
   }
-  if (bits !== 8 || trans) c.fail('8-bit activations', 'an int8 weight and the forward product');
+  if (trans || add) c.fail('8-bit activations', 'the forward product');
   const rows = quantizeRows(x, m, k);
-  const sums = multiply(rows.q, Float64Array.from(weight.q), m, n, k);
+  const sums = groupedSums(rows.q, weight, m);
   for (let i = 0; i < sums.length; i++) {
-    const scale = Math.fround(weight.scales[i % n]! * rows.scales[Math.floor(i / n)]!);
-    sums[i] = Math.fround(sums[i]!) * scale;
+    const rowScale = rows.scales[Math.floor(i / n)]!;
+    // int8 has one rounded product of scales; the sums of int4 have their groups' scales in them.
+    sums[i] = sums[i]! * (bits === 8 ? Math.fround(weight.scales[i % n]! * rowScale) : rowScale);
   }
   store(y, sums, n, 1, 0, bias);
+}
+
+/**
+ * Σ x q over the inputs as f32 [m, n]: exact integers for int8; for int4 the sums of the groups times their scales,
+ * added in the order of the groups.
+ */
+function groupedSums(x: Float64Array, weight: Stored, m: number): Float64Array {
+  const { n, k, group, groups, q, scales } = weight;
+  if (weight.bits === 8) {
+    return multiply(x, Float64Array.from(q), m, n, k).map(Math.fround);
+  }
+  const sums = new Float64Array(m * n);
+  for (let i = 0; i < m * n; i++) {
+    const [row, column] = [Math.floor(i / n) * k, (i % n) * k];
+    for (let g = 0; g < groups; g++) {
+      let sum = 0;
+      for (let l = g * group; l < Math.min((g + 1) * group, k); l++) {
+        sum += x[row + l]! * q[column + l]!;
+      }
+      sums[i] = Math.fround(Math.fround(sum) * scales[(i % n) * groups + g]! + sums[i]!);
+    }
+  }
+  return sums;
 }
 
 export const quantized = {

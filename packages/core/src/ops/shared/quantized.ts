@@ -5,22 +5,27 @@ import { Storage } from '../../tensor/storage';
 import { Tensor } from '../../tensor/tensor';
 
 /** How a frozen weight is stored in fewer bits, and what its products do with activations. */
-export type QuantizeOptions =
+export type QuantizeOptions = {
+  /**
+   * 'int8' (default): `linear` rounds every row of x to 8 bits by its own scale, max |x| / 127, and sums
+   * integers. 'full': x stays as it is and the weight is dequantised.
+   */
+  activations?: 'int8' | 'full';
+} & (
   | {
       /** Symmetric integers −127…127 with one f32 scale per output, max |w| / 127. */
       dtype: 'int8';
-      /**
-       * 'int8' (default): `linear` rounds every row of x to 8 bits by its own scale, max |x| / 127, and sums
-       * integers. 'full': x stays as it is and the weight is dequantised.
-       */
-      activations?: 'int8' | 'full';
     }
   | {
-      /** Symmetric integers −7…7 with one bf16 scale per output and group of inputs, max |w| / 7. */
+      /**
+       * 16 unevenly spaced values, denser around zero, with one bf16 scale per output and group of inputs that is
+       * searched for the least squared error.
+       */
       dtype: 'int4';
       /** Neighbouring inputs that share a scale, a multiple of 16; the last group may be shorter. Default 32. */
       groupSize?: number;
-    };
+    }
+);
 
 /** A quantised weight's layout, as kernels take it. */
 export interface Quantization {
@@ -31,7 +36,7 @@ export interface Quantization {
   readonly integer: boolean;
 }
 
-/** Beyond it, sums of 8-bit products could leave int32. */
+/** Inputs that share a scale; beyond it, sums of 8-bit products could leave int32. */
 const maxIntegerDepth = 131072;
 
 /** Checks the options of a weight with this many inputs; null where it is not quantised. Throws InputError. */
@@ -50,32 +55,24 @@ export function quantization(
     if (groupSize === undefined && activations === undefined) return null;
     throw fault(`groupSize or activations for ${dtype}`, 'neither', 'they belong to int8 and int4');
   }
-  if (dtype === 'int8') {
-    if (groupSize !== undefined) {
-      throw fault(
-        `groupSize ${groupSize} for int8`,
-        'no groupSize',
-        'int8 has one scale per output',
-      );
-    }
-    if (activations !== undefined && activations !== 'int8' && activations !== 'full') {
-      throw fault(`activations '${activations}'`, `'int8' or 'full'`, 'choose one of them');
-    }
-    const integer = activations !== 'full';
-    if (integer && inFeatures > maxIntegerDepth) {
-      const expected = `at most ${maxIntegerDepth} with 8-bit activations`;
-      throw fault(`${inFeatures} inputs`, expected, `pack it with activations: 'full'`);
-    }
-    return { bits: 8, group: 0, integer };
+  if (activations !== undefined && activations !== 'int8' && activations !== 'full') {
+    throw fault(`activations '${activations}'`, `'int8' or 'full'`, 'choose one of them');
   }
-  if (activations !== undefined && activations !== 'full') {
-    throw fault(`activations '${activations}' for int4`, `'full'`, 'int8 weights take 8-bit ones');
+  if (dtype === 'int8' && groupSize !== undefined) {
+    throw fault(`groupSize ${groupSize} for int8`, 'no groupSize', 'int8 has one scale per output');
   }
-  const group = groupSize ?? 32;
-  if (!Number.isInteger(group) || group < 16 || group % 16 !== 0 || group > 2 ** 20) {
+  const group = dtype === 'int8' ? 0 : (groupSize ?? 32);
+  if (dtype === 'int4' && !(Number.isInteger(group) && group > 0 && group % 16 === 0)) {
     throw fault(`groupSize ${group}`, 'a multiple of 16', 'use 32, 64 or 128');
   }
-  return { bits: 4, group, integer: false };
+  if (group > 2 ** 20) throw fault(`groupSize ${group}`, 'at most 1048576', 'use 32, 64 or 128');
+  const integer = activations !== 'full';
+  const depth = dtype === 'int8' ? inFeatures : Math.min(group, inFeatures);
+  if (integer && depth > maxIntegerDepth) {
+    const expected = `at most ${maxIntegerDepth} to a scale with 8-bit activations`;
+    throw fault(`${depth} inputs`, expected, `pack it with activations: 'full'`);
+  }
+  return { bits: dtype === 'int8' ? 8 : 4, group, integer };
 }
 
 /** A buffer for the pack, held by a tensor that only kernels read. */

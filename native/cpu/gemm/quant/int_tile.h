@@ -1,0 +1,123 @@
+// What products of integers share: how activations are laid out and multiplied.
+#pragma once
+#include "cpu/gemm/quant/codebook.h"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace unimoer::UNIMOER_ISA_NS {
+namespace {
+
+// A word holds the bytes of 4 neighbours along k, a quad. With VNNI one word holds 4 activations: for int8 weights
+// biased to unsigned, for int4 weights signed, as the codes are biased. Else two words hold elements 0, 2 and 1, 3
+// as pairs of int16, and all bytes are signed.
+#if defined(__AVX512VNNI__)
+constexpr int kWordsPerQuad = 1;
+constexpr bool kBiased = true;
+#else
+constexpr int kWordsPerQuad = 2;
+constexpr bool kBiased = false;
+#endif
+
+typedef int16_t Vs __attribute__((vector_size(sizeof(Vi))));
+
+UM_INLINE Vi splat_word(uint32_t w) { return (Vi)splat(bit_cast_to<float>(w)); }
+UM_INLINE Vi load_words(const uint32_t* p) { return load_int(reinterpret_cast<const int32_t*>(p)); }
+
+// One rounding on every instruction set.
+UM_INLINE Vf fused(Vf a, Vf b, Vf c) {
+#if defined(__AVX2__)
+  return fma(a, b, c);
+#else
+  for (int i = 0; i < kLanes; ++i) a[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return a;
+#endif
+}
+
+#if !defined(__AVX512VNNI__)
+UM_INLINE Vi multiply_pairs(Vi a, Vi b) {
+#if defined(__AVX512BW__)
+  return (Vi)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return (Vi)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+  return (Vi)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#else
+  return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+#endif
+}
+#endif
+
+// sums[i][j] += weights y[j] of one quad times the activations of row i. kBiasedRows: which side has the bias.
+template <bool kBiasedRows, int kRows, int kVectors>
+UM_INLINE void add_quad(const uint32_t* a, const Vi (&y)[kVectors], Vi (&sums)[kRows][kVectors]) {
+#if defined(__AVX512VNNI__)
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    Vi x = splat_word(a[i]);
+    // Used once, the broadcast would be folded into the dot instruction, which then takes longer.
+    if constexpr (kVectors == 1) __asm__("" : "+v"(x));
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j)
+      sums[i][j] = (Vi)(kBiasedRows ? _mm512_dpbusd_epi32((__m512i)sums[i][j], (__m512i)x, (__m512i)y[j])
+                                    : _mm512_dpbusd_epi32((__m512i)sums[i][j], (__m512i)y[j], (__m512i)x));
+  }
+#else
+  Vi even[kVectors], odd[kVectors];
+#pragma GCC unroll 2
+  for (int j = 0; j < kVectors; ++j) {
+    even[j] = (Vi)(((Vs)y[j] << 8) >> 8);
+    odd[j] = (Vi)((Vs)y[j] >> 8);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const Vi x = splat_word(a[i]);
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) sums[i][j] += multiply_pairs(x, even[j]);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const Vi x = splat_word(a[kRows + i]);
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) sums[i][j] += multiply_pairs(x, odd[j]);
+  }
+#endif
+}
+
+// A tile of rows and columns of the output.
+struct IntPlace {
+  const float* row_scale;
+  const float* bias;  // may be null
+  int columns;
+  void* out;
+  int64_t stride;
+  bool half;
+};
+
+UM_INLINE IntPlace int_place(const Output& out, const float* row_scale, int64_t row, int64_t column, int columns) {
+  const bool half = out.dtype == kBF16;
+  return {row_scale, out.bias ? out.bias + column : nullptr, columns,
+          static_cast<char*>(out.data) + (row * out.stride + column) * (half ? 2 : 4), out.stride, half};
+}
+
+// out[i][j] = v(i, j) * scale(i, j) + bias[j], rounded once before the store.
+template <int kRows, int kVectors, class T, class V, class S>
+UM_INLINE void put_tile(const IntPlace& t, const V& v, const S& scale) {
+  T* out = static_cast<T*>(t.out);
+#pragma GCC unroll 2
+  for (int j = 0; j < kVectors; ++j) {
+    const int n = t.columns - j * kLanes < kLanes ? t.columns - j * kLanes : kLanes;
+    const Vf bias = t.bias ? get(t.bias + j * kLanes, n) : splat(0.0f);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) put(out + i * t.stride + j * kLanes, fused(v(i, j), scale(i, j), bias), n);
+  }
+}
+
+template <int kRows, int kVectors, class V, class S>
+UM_INLINE void finish(const IntPlace& t, const V& v, const S& scale) {
+  t.half ? put_tile<kRows, kVectors, bf16>(t, v, scale) : put_tile<kRows, kVectors, float>(t, v, scale);
+}
+
+}  // namespace
+}  // namespace unimoer::UNIMOER_ISA_NS
