@@ -43,13 +43,13 @@ void bench_shape(Random& random, int dtype, std::int64_t m, Shape s, std::int64_
   Buffer dA = A, dB = B;
   seconds = median_seconds([&] {
     call(unimoer::k_adapted_linear, padded({&x, &none, &none, &h, &y, &packed, &A, &B, &scale, &none, &none}, 25),
-         {dt, dt, dm, dk, 1, 1, dn, dr, 0, 0, 0, 0});
+         {dt, dt, dm, dk, 1, 1, dn, dr, 0, 0, 0, 0, 0});
   });
   report("adapted_linear", name, m, n, k, ranks, seconds, 2 * dm * (dn * dk + dr * (dn + dk)), top);
   seconds = median_seconds([&] {
     call(unimoer::k_adapted_linear_grad,
          padded({&x, &none, &none, &h, &dx, &none, &y, &packed_t, &A, &B, &scale, &none, &dA, &dB}, 30),
-         {dt, dt, dm, dk, 1, 1, dn, dr, 0, 0, 0, 0, 0});
+         {dt, dt, dm, dk, 1, 1, dn, dr, 0, 0, 0, 0, 0, 0});
   });
   report("adapted_linear_grad", name, m, n, k, ranks, seconds, 2 * dm * (dn * dk + 2 * dr * (dn + dk)), top);
 }

@@ -103,11 +103,11 @@ void test_case(Random& random, const Case& c, int dtx, int dtp) {
                  g = double(c.groups);
     Status status = call(unimoer::k_adapted_linear,
                          padded({&bx, &bgates, &brow, &bh, &by, &packed, &bA, &bB, &bscale, &bexpert, &bbias}, 25),
-                         {double(dtx), double(dtp), m, k, e, g, n, r, 0, 0, 0, 0});
+                         {double(dtx), double(dtp), m, k, e, g, n, r, 0, 0, 0, 0, 0});
     expect(status == Status::ok, name + "forward: " + unimoer::last_error());
     status = call(unimoer::k_adapted_linear_grad,
                   padded({&bx, &bgates, &brow, &bh, &bdx, &bdg, &bdy, &packed_t, &bA, &bB, &bscale, &bexpert, &bdA, &bdB}, 30),
-                  {double(dtx), double(dtp), m, k, e, g, n, r, 0, 0, 0, 0, 0});
+                  {double(dtx), double(dtp), m, k, e, g, n, r, 0, 0, 0, 0, 0, 0});
     expect(status == Status::ok, name + "gradient: " + unimoer::last_error());
     results[round] = {by.values(), bh.values(), bdx.values(), bdA.values(), bdB.values()};
     if (c.gates) results[round].push_back(bdg.values());
@@ -152,7 +152,7 @@ void test_group(Random& random, int dtx, int dtp) {
       size[2 * j] = double(n[i]), size[2 * j + 1] = double(r[i]);
     }
     return call(unimoer::k_adapted_linear, padded(buffers, 25),
-                {dt, dp, dm, dk, 0, 0, size[0], size[1], size[2], size[3], size[4], size[5]});
+                {dt, dp, dm, dk, 0, 0, size[0], size[1], size[2], size[3], size[4], size[5], 0});
   };
   const auto backward = [&](std::vector<int> members, Buffer& hidden, double beta) {
     std::vector<Buffer*> buffers = {&x, &none, &none, &hidden, &dx, &none};
@@ -163,7 +163,7 @@ void test_group(Random& random, int dtx, int dtp) {
       size[2 * j] = double(n[i]), size[2 * j + 1] = double(r[i]);
     }
     return call(unimoer::k_adapted_linear_grad, padded(buffers, 30),
-                {dt, dp, dm, dk, 0, 0, size[0], size[1], size[2], size[3], size[4], size[5], beta});
+                {dt, dp, dm, dk, 0, 0, size[0], size[1], size[2], size[3], size[4], size[5], 0, beta});
   };
   expect(forward({0, 1, 2}, h) == Status::ok && backward({0, 1, 2}, h, 0) == Status::ok, "a group of three runs");
   const std::vector<Buffer> gy = y, gdA = dA, gdB = dB;
@@ -184,7 +184,7 @@ void test_refusals() {
   Buffer gates = Buffer::of(Values(4, 1), kF32), bad = Buffer::ints({0, 7}), good = Buffer::ints({0, 1});
   const auto run = [&](Buffer* rows, Buffer* experts) {
     return call(unimoer::k_adapted_linear, padded({&x, &gates, rows, &y, &y, &packed, &a, &a, &s, experts, &none}, 25),
-                {0, 0, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0});
+                {0, 0, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0, 0});
   };
   expect(run(&bad, &good) == Status::bad_argument, "rowToGate out of range is refused");
   expect(run(&good, &bad) == Status::bad_argument, "rankExpert out of range is refused");

@@ -9,8 +9,8 @@ namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
 constexpr int kMaxMembers = 3;
-constexpr int kSlotRanks = 2, kSlotRows = 3, kSlotStagedRows = 4, kSlotBlock = 6, kSlotPanels = 7;
-constexpr int64_t kWantedRowBlocks = 48;
+constexpr int kSlotCut = 0, kSlotPicked = 1, kSlotRanks = 2, kSlotRows = 3, kSlotStagedRows = 4, kSlotSums = 5,
+              kSlotBlock = 6, kSlotPanels = 7;
 
 struct Member {
   int64_t n, ranks;  // n = 0: there is no such member
@@ -18,7 +18,6 @@ struct Member {
   void* edge;        // y or dy; null in a gradient whose dy is absent
   Panels weight;
   const float *a, *b;  // [ranks, k], [n, ranks]
-  Panels expand;       // b, or b transposed in a gradient
 };
 
 struct RankSpace {
@@ -27,13 +26,16 @@ struct RankSpace {
   const int32_t* row_to_gate;  // [rows] or null: one group for all rows, or one per row
   const float* rank_scale;     // [ranks]
   const int32_t* rank_expert;  // [ranks]
+  bool sparse;                 // a gate of 0 takes no gradient, so its ranks need not be computed
 
   UM_INLINE int64_t group(int64_t row) const {
     return row_to_gate ? row_to_gate[row] : groups == 1 ? 0 : row;
   }
-  UM_INLINE void scale_of(int64_t row, float* scale) const {
-    for (int64_t j = 0; j < ranks; ++j)
-      scale[j] = gates ? rank_scale[j] * gates[group(row) * experts + rank_expert[j]] : rank_scale[j];
+  // For the `count` ranks that are listed.
+  UM_INLINE void scale_of(int64_t row, const int32_t* list, int64_t count, float* scale) const {
+    const float* gate = gates ? gates + group(row) * experts : nullptr;
+    for (int64_t j = 0; j < count; ++j)
+      scale[j] = gate ? rank_scale[list[j]] * gate[rank_expert[list[j]]] : rank_scale[list[j]];
   }
   // Whether `row` needs another scale than the row before it.
   UM_INLINE bool changes_at(int64_t row) const { return gates && group(row) != group(row - 1); }
@@ -68,7 +70,7 @@ UM_INLINE Status check_gates(const Group& g) {
   return Status::ok;
 }
 
-// Arguments dtx, dtPack, m, k, N, G, then n, R of each member. Buffers x, gates?, rowToGate?, H? and,
+// Arguments dtx, dtPack, m, k, N, G, then n, R of each member, then sparse. Buffers x, gates?, rowToGate?, H? and,
 // from `at` on, `stride` for each member: edge, packed, A?, B?, rankScale?, rankExpert?, ....
 // In a gradient the edge may be absent, and the pack where no dx is wanted.
 UM_INLINE Status read_group(const KernelArgs& args, int at, int stride, bool gradient, bool wants_pack, Group& g) {
@@ -78,7 +80,8 @@ UM_INLINE Status read_group(const KernelArgs& args, int at, int stride, bool gra
   g.compute = compute_for(g.dtype_x, g.dtype_packed);
   g.rank_compute = rank_compute(g.dtype_x, g.dtype_packed);
   RankSpace& rank = g.rank;
-  rank = RankSpace{0, args.i(4), args.i(5), args.ptr<float>(1), args.ptr<int32_t>(2), nullptr, nullptr};
+  rank = RankSpace{0, args.i(4), args.i(5), args.ptr<float>(1), args.ptr<int32_t>(2), nullptr, nullptr,
+                   args.i(12) != 0};
   const int64_t m = g.m, k = g.k;
   if (m < 0 || k < 1 || k >= INT32_MAX)
     return fail(Status::bad_argument, "adapted_linear: every size must be positive");
@@ -89,7 +92,7 @@ UM_INLINE Status read_group(const KernelArgs& args, int at, int stride, bool gra
     Member& u = g.member[i];
     const int base = at + i * stride;
     u = Member{args.i(6 + 2 * i), args.i(7 + 2 * i), rank.ranks, args.buf[base], {}, args.ptr<float>(base + 2),
-               args.ptr<float>(base + 3), {}};
+               args.ptr<float>(base + 3)};
     if (u.n < 0 || u.n >= INT32_MAX || u.ranks < 0 || u.ranks >= (1 << 20) || (u.n == 0 && u.ranks > 0))
       return fail(Status::bad_argument, "adapted_linear: sizes of a member out of range");
     if (u.n == 0) continue;
@@ -114,6 +117,7 @@ UM_INLINE Status read_group(const KernelArgs& args, int at, int stride, bool gra
   if (!scale) return no_scratch();
   auto* expert = reinterpret_cast<int32_t*>(scale + ranks);
   float* a = scale + 2 * ranks;
+  const bool alone = ranks == g.member[0].ranks;
   for (int i = 0; i < kMaxMembers; ++i) {
     const Member& u = g.member[i];
     if (u.ranks == 0) continue;
@@ -121,40 +125,79 @@ UM_INLINE Status read_group(const KernelArgs& args, int at, int stride, bool gra
     for (int64_t j = 0; j < u.ranks; ++j)
       expert[u.first + j] = own ? own[j] : rank.experts == 1 ? 0 : static_cast<int32_t>(j);
     __builtin_memcpy(scale + u.first, args.buf[at + i * stride + 4], static_cast<size_t>(u.ranks) * 4);
-    __builtin_memcpy(a + u.first * k, u.a, static_cast<size_t>(u.ranks * k) * 4);
+    if (!alone) __builtin_memcpy(a + u.first * k, u.a, static_cast<size_t>(u.ranks * k) * 4);
   }
   rank.rank_scale = scale;
   rank.rank_expert = expert;
-  g.a = a;
+  g.a = alone ? g.member[0].a : a;
   return rank.gates ? check_gates(g) : Status::ok;
 }
 
-// Interleaves A of all members as one operand and B of each, into and out of rank space; a gradient
-// enters it by B and leaves it by A.
-UM_INLINE bool interleave_adapters(Group& g, bool gradient, Panels& shared) {
-  const int64_t ranks = g.rank.ranks;
+// What rank space is entered and left by: A of all members as one operand, B of each. A gradient enters by B
+// and leaves by A.
+struct AdapterPanels {
+  Panels shared;
+  Panels expand[kMaxMembers];
+};
+
+struct AdapterSizes {
+  size_t bytes, expand_at[kMaxMembers];
+};
+
+// Shapes of the panels for `counts` ranks of each member, `count` in all.
+UM_INLINE AdapterSizes size_adapters(const Group& g, bool gradient, const int64_t* counts, int64_t count,
+                                     AdapterPanels& panels) {
   const Compute c = g.rank_compute;
-  shared = gradient ? Panels{nullptr, g.k, words_b(c, ranks)} : Panels{nullptr, ranks, words_b(c, g.k)};
-  size_t total = panel_bytes(shared.n, shared.words);
-  size_t offset[kMaxMembers];
+  panels.shared = gradient ? Panels{nullptr, g.k, words_b(c, count)} : Panels{nullptr, count, words_b(c, g.k)};
+  AdapterSizes sizes{panel_bytes(panels.shared.n, panels.shared.words), {}};
   for (int i = 0; i < kMaxMembers; ++i) {
-    Member& u = g.member[i];
-    u.expand = gradient ? Panels{nullptr, u.ranks, words_b(c, u.n)} : Panels{nullptr, u.n, words_b(c, u.ranks)};
-    offset[i] = total;
-    if (u.ranks) total += panel_bytes(u.expand.n, u.expand.words);
+    const int64_t n = g.member[i].n;
+    panels.expand[i] = gradient ? Panels{nullptr, counts[i], words_b(c, n)} : Panels{nullptr, n, words_b(c, counts[i])};
+    sizes.expand_at[i] = sizes.bytes;
+    if (counts[i]) sizes.bytes += panel_bytes(panels.expand[i].n, panels.expand[i].words);
   }
-  auto* data = static_cast<uint32_t*>(scratch(kSlotPanels, total));
+  return sizes;
+}
+
+UM_INLINE void place_adapters(AdapterPanels& panels, const AdapterSizes& sizes, uint32_t* data) {
+  panels.shared.data = data;
+  for (int i = 0; i < kMaxMembers; ++i) panels.expand[i].data = data + sizes.expand_at[i] / 4;
+}
+
+// All ranks of all members, in one parallel loop over the panels of every operand.
+UM_INLINE bool interleave_adapters(const Group& g, bool gradient, AdapterPanels& panels) {
+  const int64_t ranks = g.rank.ranks;
+  int64_t counts[kMaxMembers];
+  for (int i = 0; i < kMaxMembers; ++i) counts[i] = g.member[i].ranks;
+  const AdapterSizes sizes = size_adapters(g, gradient, counts, ranks, panels);
+  auto* data = static_cast<uint32_t*>(scratch(kSlotPanels, sizes.bytes));
   if (!data) return false;
-  shared.data = data;
+  place_adapters(panels, sizes, data);
+  struct {
+    uint32_t* out;
+    Source source;
+    int64_t n, k, first;
+  } part[kMaxMembers + 1];
   const Source a{g.a, kF32, gradient ? 1 : g.k, gradient ? g.k : 1};
-  interleave_panels_parallel(data, a, shared.n, gradient ? ranks : g.k, pairs_in_b(c));
+  part[0] = {data, a, panels.shared.n, gradient ? ranks : g.k, 0};
+  int parts = 1;
+  int64_t total = panel_count(panels.shared.n), elements = ranks * g.k;
   for (int i = 0; i < kMaxMembers; ++i) {
-    Member& u = g.member[i];
+    const Member& u = g.member[i];
     if (u.ranks == 0) continue;
-    u.expand.data = data + offset[i] / 4;
-    const Source b{u.b, kF32, gradient ? 1 : u.ranks, gradient ? u.ranks : 1};
-    interleave_panels_parallel(data + offset[i] / 4, b, u.expand.n, gradient ? u.n : u.ranks, pairs_in_b(c));
+    part[parts++] = {data + sizes.expand_at[i] / 4, Source{u.b, kF32, gradient ? 1 : u.ranks, gradient ? u.ranks : 1},
+                     panels.expand[i].n, gradient ? u.n : u.ranks, total};
+    total += panel_count(panels.expand[i].n);
+    elements += u.n * u.ranks;
   }
+  const bool pairs = pairs_in_b(g.rank_compute);
+  parallel(total, larger(1, 12288 * total / larger(elements, 1)), [&](int64_t begin, int64_t end) {
+    for (int i = 0; i < parts; ++i) {
+      const int64_t first = larger(begin - part[i].first, 0);
+      const int64_t last = smaller(end - part[i].first, panel_count(part[i].n));
+      if (first < last) interleave_panels(part[i].out, part[i].source, part[i].n, part[i].k, pairs, first, last);
+    }
+  });
   return true;
 }
 

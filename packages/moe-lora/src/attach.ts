@@ -178,7 +178,8 @@ class RoutingHook implements LayerHook {
     if (!this.adapted.has(layer)) return;
     const routing = this.router.route({ layer, hidden, ctx, step: this.step });
     const routed = this.gain === 1 ? routing.gates : scale(routing.gates, this.gain);
-    ctx.gates = { gates: this.withConstant(routed), rowToGate: routing.rowToGate };
+    const { rowToGate, sparse = false } = routing;
+    ctx.gates = { gates: this.withConstant(routed), rowToGate, sparse };
     const list = this.decisions.get(ctx);
     if (list) list.push(routing);
     else this.decisions.set(ctx, [routing]);

@@ -43,6 +43,7 @@ export function hardSwitchRouter(build: RouterBuild): Router {
         layer,
         gates: tensor(gates, [groupTasks.length, experts], { backend, dtype }),
         rowToGate: batch.rowToSequence,
+        sparse: true,
         logits: null,
         probabilities: null,
         sparsity: null,

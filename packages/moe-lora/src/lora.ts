@@ -145,6 +145,7 @@ export class MoeLoraAdapter implements LinearAdapter {
       rankExpert: this.rankExpert,
       gates: ctx.gates.gates,
       rowToGate: ctx.gates.rowToGate,
+      sparseGates: ctx.gates.sparse ?? false,
     };
   }
 

@@ -24,6 +24,8 @@ export const DEFAULT_SPARSITY = -1.5889;
 
 /** Gates `[groups, experts]` of logits of the same shape, and the sparsity in use. */
 export interface GateMap {
+  /** Its derivative is 0 where a gate is 0. */
+  readonly sparse: boolean;
   apply(logits: Tensor, probabilities: Tensor): { gates: Tensor; sparsity: Tensor | null };
   parameters(): AdapterParameter[];
 }
@@ -32,7 +34,11 @@ export interface GateMap {
 export function createMap(layer: number, config: MapConfig, build: RouterBuild): GateMap {
   switch (config.kind) {
     case 'softmax':
-      return { apply: (_, gates) => ({ gates, sparsity: null }), parameters: () => [] };
+      return {
+        sparse: false,
+        apply: (_, gates) => ({ gates, sparsity: null }),
+        parameters: () => [],
+      };
     case 'topK':
       return topK(config.k, config.renormalize ?? 'one', build.experts.length);
     case 'sparsegen':
@@ -63,6 +69,7 @@ function topK(k: number, renormalize: 'one' | 'none', experts: number): GateMap 
     });
   }
   return {
+    sparse: true,
     parameters: () => [],
     apply(_, probabilities) {
       const kept = mul(probabilities, topKMask(probabilities, k));
@@ -94,6 +101,7 @@ function learnedSparsegen(
   const { backend, dtype = 'f32' } = build;
   if (fixed) {
     return {
+      sparse: true,
       parameters: () => [],
       apply(logits) {
         const lambda = tensor([initial], [], { backend, dtype });
@@ -108,6 +116,7 @@ function learnedSparsegen(
     key: `layer.${layer}.router.sparsity`,
   });
   return {
+    sparse: true,
     parameters: () => [
       { name: `layer.${layer}.router.sparsity`, tensor: theta, group: 'router', task: 'shared' },
     ],

@@ -51,7 +51,11 @@ export function pipelineRouter(
     const logits = perturb(scorer.score(features), input, config, build);
     const probabilities = softmax(logits);
     const { gates, sparsity } = map.apply(logits, probabilities);
-    const routing = { layer, gates, rowToGate, logits, probabilities, sparsity, groupTasks };
+    const { sparse } = map;
+    const routing = {
+      ...{ layer, gates, rowToGate, sparse },
+      ...{ logits, probabilities, sparsity, groupTasks },
+    };
     if (tie === 'network') decided.set(ctx, routing);
     return routing;
   }

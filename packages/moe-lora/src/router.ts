@@ -9,6 +9,11 @@ export interface Routing {
   gates: Tensor;
   /** i32 `[tokens]`: the group of each token. */
   rowToGate: Tensor;
+  /**
+   * Gates that are exactly 0 pass no gradient to what made them, so that adapters may leave out their experts.
+   * Set it only where that holds, as for top-k, Sparsegen and switches; without it every gate gets its gradient.
+   */
+  sparse?: boolean;
   /** Before the map, `[groups, routed experts]`; null where nothing is learned. */
   logits: Tensor | null;
   /** Dense softmax of the logits, which balance losses use so that inactive experts get gradient. */

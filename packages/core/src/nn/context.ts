@@ -7,6 +7,8 @@ export interface LayerGates {
   gates: Tensor;
   /** i32 [T]. */
   rowToGate: Tensor;
+  /** What made the gates has derivative 0 where they are 0: see LowRank.sparseGates. */
+  sparse?: boolean;
 }
 
 /** Called by a backbone before each layer, on the layer's input [T, dim]; routers set ctx.gates here. */

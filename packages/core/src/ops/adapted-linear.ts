@@ -22,7 +22,8 @@ const MAX_MEMBERS = 3;
 /**
  * Frozen linear plus LoRA or MoE-LoRA in rank space: H = x Aᵀ; Z = rankScale · gate · H;
  * y = x Wᵀ + bias + Z Bᵀ, accumulated in f32. x [T, in] -> [T, out] in x's dtype. Saves x, H f32 [T, R]
- * and the small operands; gradients for x, A, B, gates and a trainable bias. A quantised W is
+ * and the small operands; gradients for x, A, B, gates and a trainable bias. Ranks whose gate is 0 are left out
+ * where runs of rows share them, if lowRank.sparseGates is set or gates need no gradient. A quantised W is
  * dequantised for the call, as in QLoRA (Dettmers et al. 2023, section 3), and activations are not rounded to 8 bits.
  */
 export function adaptedLinear(
@@ -46,7 +47,7 @@ export function linearGroup(
   members: readonly GroupMember[],
   op = 'linearGroup',
 ): Tensor[] {
-  const { gates, rowToGate } = checkGroup(op, x, members);
+  const { gates, rowToGate, sparseGates } = checkGroup(op, x, members);
   if (members[0]!.weight.quantization && (members.length > 1 || !members[0]!.lowRank)) {
     return members.map(({ weight, bias, lowRank }) =>
       lowRank ? adaptedLinear(x, weight, bias, lowRank) : linear(x, weight, bias),
@@ -60,7 +61,8 @@ export function linearGroup(
   const [G, N] = gates ? (gates.shape as [number, number]) : [0, 0];
   const sizes = members.flatMap(({ weight }, i) => [weight.outFeatures, ranks[i]!]);
   while (sizes.length < 2 * MAX_MEMBERS) sizes.push(0);
-  const args = [x.code, packCode(members[0]!.weight, dtype), m, k, N, G, ...sizes];
+  const sparse = sparseGates || !wantsGrad(gates) ? 1 : 0;
+  const args = [x.code, packCode(members[0]!.weight, dtype), m, k, N, G, ...sizes, sparse];
   const H = total > 0 ? empty([m, total], stat, backend) : null;
   const ys = members.map(({ weight }) => empty([m, weight.outFeatures], dtype, backend));
   const shared = [gates?.handle ?? 0, rowToGate?.handle ?? 0, H?.handle ?? 0];
@@ -197,7 +199,7 @@ function checkGroup(
   op: string,
   x: Tensor,
   members: readonly GroupMember[],
-): { gates: Tensor | null; rowToGate: Tensor | null } {
+): { gates: Tensor | null; rowToGate: Tensor | null; sparseGates: boolean } {
   const first = members[0];
   if (!first || members.length > MAX_MEMBERS) {
     shapeFault(op, `${members.length} linears`, `1 to ${MAX_MEMBERS}`);
@@ -218,12 +220,14 @@ function checkGroup(
     checkLowRank(op, x, weight, lowRank);
     if (lowRank.gates) gating ??= lowRank;
   }
+  let sparseGates = gating !== null;
   for (const { weight, lowRank } of members) {
     const same =
       !lowRank || (lowRank.gates === gating?.gates && lowRank.rowToGate === gating?.rowToGate);
+    if (lowRank?.gates && !lowRank.sparseGates) sparseGates = false;
     if (!same && adapted > 1) {
       shapeFault(`${op} ${weight.name}`, 'gates of its own', 'the gates of the other members');
     }
   }
-  return { gates: gating?.gates ?? null, rowToGate: gating ? gating.rowToGate! : null };
+  return { gates: gating?.gates ?? null, rowToGate: gating?.rowToGate ?? null, sparseGates };
 }

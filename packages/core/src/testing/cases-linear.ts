@@ -38,7 +38,13 @@ export function withWeight(
 }
 
 /** Inputs x, w, bias, A, B, rankScale and, with gates, gates, rowToGate, rankExpert. */
-function adaptedInputs(m: number, n: number, k: number, rank: number, gated: boolean): InputSpec[] {
+export function adaptedInputs(
+  m: number,
+  n: number,
+  k: number,
+  rank: number,
+  gated: boolean,
+): InputSpec[] {
   const gates: InputSpec[] = [
     parameter([3, 3], 'positive'),
     integers(Array.from({ length: m }, (_, t) => (t * 2) % 3)),
@@ -55,7 +61,7 @@ function adaptedInputs(m: number, n: number, k: number, rank: number, gated: boo
   ];
 }
 
-function lowRank(inputs: Tensor[]): LowRank {
+export function lowRank(inputs: Tensor[]): LowRank {
   const [, , , A, B, rankScale, gates, rowToGate, rankExpert] = inputs;
   return {
     A: A!,

@@ -9,11 +9,13 @@ import { fusedCases } from './cases-fused';
 import { layoutCases } from './cases-layout';
 import { linearCases } from './cases-linear';
 import { scoreCases } from './cases-scores';
+import { sparseGateCases } from './cases-sparse-gates';
 
 export const opCases: readonly OpCase[] = [
   ...elementwiseCases,
   ...layoutCases,
   ...linearCases,
+  ...sparseGateCases,
   ...fusedCases,
   ...scoreCases,
   ...largeCases,

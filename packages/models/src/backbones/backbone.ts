@@ -68,11 +68,12 @@ function checkpointed(
   block: (layer: number, x: Tensor) => Tensor,
 ): Tensor {
   const routed = ctx.gates ? [ctx.gates.gates, ctx.gates.rowToGate] : [];
+  const sparse = ctx.gates?.sparse ?? false;
   let record = ctx.record;
   return checkpoint(
     ([h, gates, rowToGate]) => {
       const outer = { gates: ctx.gates, record: ctx.record };
-      ctx.gates = gates && rowToGate ? { gates, rowToGate } : null;
+      ctx.gates = gates && rowToGate ? { gates, rowToGate, sparse } : null;
       ctx.record = record;
       // What the second run records is known already.
       record = new Map();

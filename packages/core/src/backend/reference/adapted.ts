@@ -13,6 +13,8 @@ interface Rank {
   rowToGate: Int32Array | null;
   expert: Int32Array;
   scale: Float64Array;
+  /** A gate of 0 takes no gradient. */
+  sparse: boolean;
   /** scale · gate of token t and rank j. */
   factor: (t: number, j: number) => number;
 }
@@ -53,6 +55,7 @@ function readGroup(c: Call, at: number, stride: number): { rank: Rank; members: 
     ...{ m, R: scale.length, N, stat, gates, rowToGate, factor },
     expert: Int32Array.from(expert),
     scale: Float64Array.from(scale),
+    sparse: c.arg(12) !== 0,
   };
   return { rank, members };
 }
@@ -119,7 +122,7 @@ function adaptedLinearGrad(c: Call): void {
   }
   const dH = scaled(dZ, rank);
   const dx = c.optionalOutput(4, dtx, m * k);
-  const sum = dx ? Float64Array.from(dx, (v) => (c.arg(12) === 0 ? 0 : c.arg(12) * v)) : null;
+  const sum = dx ? Float64Array.from(dx, (v) => (c.arg(13) === 0 ? 0 : c.arg(13) * v)) : null;
   const H = R > 0 ? c.input(3, stat, m * R) : new Float64Array(0);
   const Z = scaled(H, rank);
   const xT = R > 0 ? oriented(c.input(0, dtx, m * k), k, m, true) : H;
@@ -138,12 +141,13 @@ function adaptedLinearGrad(c: Call): void {
     }
   }
   if (dx) dx.set(sum!);
-  const { gates, rowToGate, expert, scale, N } = rank;
+  const { gates, rowToGate, expert, scale, sparse, N } = rank;
   if (gates && c.has(5)) {
     const dGates = new Float64Array(gates.length);
     for (let t = 0; t < m; t++) {
       for (let j = 0; j < R; j++) {
         const g = rowToGate![t]! * N + expert[j]!;
+        if (sparse && gates[g] === 0) continue;
         dGates[g] = dGates[g]! + scale[j]! * H[t * R + j]! * dZ[t * R + j]!;
       }
     }

@@ -18,6 +18,12 @@ export interface LowRank {
   gates?: Tensor;
   /** Row of gates for each token, i32 [T] in [0, G); needed with gates. */
   rowToGate?: Tensor;
+  /**
+   * A gate that is exactly 0 gets gradient 0, which lets the op leave out its ranks. For gates made by a map whose
+   * own derivative is 0 there (top-k masks, Sparsegen, hard switches), so that nothing is lost; without it the gradient of
+   * a zero gate is Σ rankScale · dZ · H like that of any other.
+   */
+  sparseGates?: boolean;
 }
 
 /** What every product with a frozen weight asks of x and bias. */
