@@ -1,93 +1,43 @@
 // Attention over packed sequences with an online softmax (Dao et al., NeurIPS 2022). Scores are kept
 // transposed, [key][query], so that the softmax runs down columns and never crosses lanes.
-#include "../simd/attention_tiles.h"
+#include "../simd/attention_scores.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
-constexpr int64_t kKeys = 128;  // keys per tile
-constexpr int kQueries = 64;    // queries per tile: the columns of a transposed score tile
+constexpr int64_t kKeys = 128;    // keys per tile
+constexpr int64_t kQueries = 32;  // queries per tile: the columns of a transposed tile of weights
+constexpr int64_t kBlock = 128;   // queries per unit
+constexpr int64_t kAsk = 32;      // keys between requests for rows
+static_assert(kQueries % kStrip == 0 && kBlock % kQueries == 0 && kQueries % kStep == 0);
 
+// Some queries of a sequence, in all heads that share a key/value head.
 struct Unit {
-  int32_t seq, head, first_query;
+  int32_t seq, kv_head, first_query;
 };
 
 template <class T>
 struct Workspace {
-  uint32_t* query;    // [words(dim)][kQueries]
-  uint32_t* value;    // [words(kKeys)][columns]
-  uint32_t* key;      // [kKeys][words(dim)], only when memory does not hold words
+  uint32_t* query;    // strips [words(dim)][kStrip]
+  uint32_t* value;    // [words(length)][columns]
+  uint32_t* key;      // [length][words(dim)], only when memory does not hold words
   uint32_t* weights;  // [words(kKeys)][kQueries]
-  float* score;       // [kKeys][kQueries]
   float* out;         // [kQueries][columns]
-  float* max;         // in units of log2
-  float* sum;
-  float* rescale;
-  Workspace(Arena& a, int64_t dim, int64_t columns) {
+  float *base, *limit, *sum, *rescale;  // [kQueries]: see ScoreTile
+  // For sequences of up to `length`.
+  Workspace(Arena& a, int64_t dim, int64_t columns, int64_t length) {
     query = a.take<uint32_t>(round_up(words<T>(dim), kWidth) * kQueries);
-    value = a.take<uint32_t>(words<T>(kKeys) * columns);
-    key = a.take<uint32_t>(kKeys * words<T>(dim));
     weights = a.take<uint32_t>(words<T>(kKeys) * kQueries);
-    score = a.take<float>(kKeys * kQueries);
     out = a.take<float>(kQueries * columns);
-    max = a.take<float>(kQueries);
+    base = a.take<float>(kQueries);
+    limit = a.take<float>(kQueries);
     sum = a.take<float>(kQueries);
     rescale = a.take<float>(kQueries);
+    value = a.take<uint32_t>(words<T>(length) * columns);
+    const bool copies = !Word<T>::direct || dim % Word<T>::per != 0;
+    key = a.take<uint32_t>(copies ? length * words<T>(dim) : 0);
   }
 };
-
-// Hides the keys after each query inside the steps on the diagonal.
-UM_INLINE void mask_future(float* score, const Reach& reach) {
-  for (int64_t r = reach.ahead; r < reach.keys; ++r) {
-    const int64_t hidden = r - reach.ahead;
-    for (int64_t q = hidden / kStep * kStep; q < hidden; ++q) {
-      score[r * kQueries + q] = -__builtin_inff();
-    }
-  }
-}
-
-// Turns a tile of raw scores into weights and updates the running maximum and sum.
-template <class T>
-void online_softmax(const Workspace<T>& w, const Reach& reach, int64_t queries, float log2_scale) {
-  constexpr bool kShort = sizeof(T) == 2;
-  const Vf c = splat(log2_scale);
-  for (int64_t q = 0; q < queries; q += kWidth) {
-    const float* s = w.score + q;
-    const int64_t keys = reach.keys_for(q);
-    Vf top0 = load(s), top1 = top0;
-    int64_t r = 1;
-    for (; r + 2 <= keys; r += 2) {
-      top0 = vmax(top0, load(s + r * kQueries));
-      top1 = vmax(top1, load(s + (r + 1) * kQueries));
-    }
-    if (r < keys) top0 = vmax(top0, load(s + r * kQueries));
-    const Vf before = load(w.max + q);
-    const Vf max = vmax(before, vmax(top0, top1) * c);
-    const Vf rescale = vexp2<false>(before - max);
-    Vf sum0 = vzero(), sum1 = vzero();
-    for (r = 0; r + 2 <= keys; r += 2) {
-      const Vf p0 = vexp2<kShort>(fma(load(s + r * kQueries), c, vneg(max)));
-      const Vf p1 = vexp2<kShort>(fma(load(s + (r + 1) * kQueries), c, vneg(max)));
-      sum0 = sum0 + p0;
-      sum1 = sum1 + p1;
-      if constexpr (Word<T>::per == 2) {
-        store_int(reinterpret_cast<int32_t*>(w.weights + r / 2 * kQueries + q), pack_pair(p0, p1));
-      } else {
-        store(reinterpret_cast<float*>(w.weights + r * kQueries + q), p0);
-        store(reinterpret_cast<float*>(w.weights + (r + 1) * kQueries + q), p1);
-      }
-    }
-    if (r < keys) {
-      const Vf p = vexp2<kShort>(fma(load(s + r * kQueries), c, vneg(max)));
-      sum0 = sum0 + p;
-      const Vi pair = Word<T>::per == 2 ? pack_pair(p, vzero()) : (Vi)p;
-      store_int(reinterpret_cast<int32_t*>(w.weights + r / Word<T>::per * kQueries + q), pair);
-    }
-    store(w.max + q, max);
-    store(w.rescale + q, rescale);
-    store(w.sum + q, fma(load(w.sum + q), rescale, sum0 + sum1));
-  }
-}
 
 template <class T>
 struct Buffers {
@@ -96,38 +46,91 @@ struct Buffers {
   float* lse;
 };
 
+// Where a unit lies: its rows of keys and the part of its sequence that its queries see.
+struct Place {
+  int64_t first, queries, keys, kv_at;
+  Place(const Problem& p, const Unit& u) {
+    const int64_t length = p.cu[u.seq + 1] - p.cu[u.seq];
+    first = p.cu[u.seq] + u.first_query;
+    queries = length - u.first_query < kBlock ? length - u.first_query : kBlock;
+    keys = p.causal ? u.first_query + queries : length;
+    kv_at = p.cu[u.seq] * p.kv_stride() + u.kv_head * p.dim;
+  }
+};
+
+// Rows that the work on a unit asks for on its way: what the next unit reads, and its own of the result.
+struct Upcoming {
+  Ahead rows[4];
+  UM_INLINE void ask() {
+    for (Ahead& r : rows) r.ask(r.step);
+  }
+  UM_INLINE void ask_rest() {
+    for (Ahead& r : rows) r.ask(r.left);
+  }
+};
+
+// What `unit` reads, except what `before` has read, to be asked for in `steps`.
 template <class T>
-void run_unit(const Problem& p, const Buffers<T>& b, Unit unit, const Workspace<T>& w) {
-  const int64_t dim = p.dim, columns = round_up(dim, kWidth);
-  const int64_t first = p.cu[unit.seq], length = p.cu[unit.seq + 1] - first;
-  const int64_t queries = length - unit.first_query < kQueries ? length - unit.first_query : kQueries;
-  const int64_t padded = round_up(queries, kWidth);
-  const int64_t kv_head = unit.head / (p.heads / p.kv_heads);
-  const int64_t row = first + unit.first_query;
-  pack_transposed(b.q + row * p.q_stride() + unit.head * dim, p.q_stride(), queries, dim, w.query,
-                  kQueries, padded);
+Upcoming inputs_of(const Problem& p, const Buffers<T>& b, const Unit& unit, const Unit* before, int64_t steps) {
+  const Place at(p, unit);
+  const int64_t group = p.heads / p.kv_heads, item = sizeof(T), bytes = p.dim * item;
+  const bool same = before != nullptr && before->seq == unit.seq && before->kv_head == unit.kv_head;
+  const int64_t keys = same ? 0 : at.keys, ld = p.kv_stride() * item, q_ld = p.q_stride() * item;
+  const T* const q = b.q + at.first * p.q_stride() + unit.kv_head * group * p.dim;
+  const auto step = [=](int64_t rows) { return (rows + steps - 1) / steps; };
+  return {{{b.k + at.kv_at, ld, keys, bytes, step(keys)},
+           {b.v + at.kv_at, ld, keys, bytes, step(keys)},
+           {q, q_ld, at.queries, group * bytes, step(at.queries)},
+           {nullptr, 0, 0, 0, 0}}};
+}
+
+// Weights of a tile of keys for all queries of the tile.
+template <class T>
+void weigh_keys(const Problem& p, const Workspace<T>& w, const RowWords& key, const Reach& reach,
+                int64_t padded, Upcoming& ahead) {
+  const int64_t width = round_up(words<T>(p.dim), kWidth), depth = words<T>(p.dim);
+  for (int64_t q = 0; q < padded; q += kStrip) {
+    const auto tile = [&](int64_t at) UM_BODY {  // of the queries from column `at` on
+      return ScoreTile{key.at, key.ld, w.query + q * width + (at - q), depth, p.log2_scale(),
+                       -reach.ahead - at, w.weights + at, kQueries, w.base + at, w.limit + at,
+                       w.sum + at, w.rescale + at};
+    };
+    const auto ask = [&](int64_t r) UM_BODY {
+      if (r % kAsk == 0) ahead.ask();
+    };
+    const int64_t rows = reach.keys_for(q);
+    if (padded - q < kStrip) {
+      scores<T, 1>(tile(q), 0, rows, ask);
+      continue;
+    }
+    scores<T, 2>(tile(q), 0, rows, ask);
+    // The keys that only the second vector sees.
+    scores<T, 1>(tile(q + kWidth), rows, reach.keys_for(q + kWidth), ask);
+  }
+}
+
+// A tile of queries of one head, from row `row` on.
+template <class T>
+void run_queries(const Problem& p, const Buffers<T>& b, const Unit& unit, const RowWords& key, int64_t head,
+                 int64_t row, int64_t queries, Upcoming& ahead, const Workspace<T>& w) {
+  const int64_t dim = p.dim, columns = round_up(dim, kWidth), padded = round_up(queries, kWidth);
+  const int64_t start = p.cu[unit.seq], first = row - start, at = row * p.q_stride() + head * dim;
+  const int64_t end = p.causal ? first + queries : p.cu[unit.seq + 1] - start;
+  pack_strips(b.q + at, p.q_stride(), queries, dim, w.query, round_up(words<T>(dim), kWidth));
   for (int64_t q = 0; q < padded; ++q) {
-    w.max[q] = -__builtin_inff();
+    w.base[q] = 3e38f;
+    w.limit[q] = -__builtin_inff();
     w.sum[q] = 0.0f;
   }
-  const int64_t end = p.causal ? unit.first_query + queries : length;
   for (int64_t j = 0; j < end; j += kKeys) {
     const int64_t keys = end - j < kKeys ? end - j : kKeys;
-    const int64_t at = (first + j) * p.kv_stride() + kv_head * dim;
-    const RowWords key = row_words(b.k + at, p.kv_stride(), keys, dim, w.key);
-    const Reach reach(p.causal, j, keys, unit.first_query, queries);
-    reach.by_keys([&](int64_t r, int64_t rows, int64_t q) {
-      multiply<T, false, Into::overwrite>(
-          Tile{key.at + r * key.ld, key.ld, w.query + q, kQueries, w.score + r * kQueries + q, kQueries,
-               words<T>(dim), nullptr},
-          rows, (padded - q) / kWidth);
-    });
-    mask_future(w.score, reach);
-    online_softmax<T>(w, reach, padded, p.scale * kLog2E);
-    pack_rows(b.v + at, p.kv_stride(), keys, dim, w.value, columns);
+    const Reach reach(p.causal, j, keys, first, queries);
+    for (int64_t q = 0; q < padded; ++q) w.rescale[q] = 1.0f;
+    weigh_keys<T>(p, w, RowWords{key.at + j * key.ld, key.ld}, reach, padded, ahead);
+    ahead.rows[3].ask(queries);
     reach.by_queries([&](int64_t q, int64_t rows, int64_t depth) {
-      const Tile product{w.weights + q,           kQueries, w.value,         columns,
-                         w.out + q * columns,     columns,  words<T>(depth), w.rescale + q};
+      const Tile product{w.weights + q,       kQueries, w.value + j / Word<T>::per * columns, columns,
+                         w.out + q * columns, columns,  words<T>(depth),                      w.rescale + q};
       if (j == 0) {
         multiply<T, true, Into::overwrite>(product, rows, columns / kWidth);
       } else {
@@ -135,16 +138,51 @@ void run_unit(const Problem& p, const Buffers<T>& b, Unit unit, const Workspace<
       }
     });
   }
-  for (int64_t q = 0; q < queries; ++q) {
-    const Vf inverse = splat(1.0f / w.sum[q]);
-    const float* from = w.out + q * columns;
-    T* to = b.o + (row + q) * p.q_stride() + unit.head * dim;
-    each_vector(0, dim, [=](int64_t i, int k) UM_BODY { put(to + i, load(from + i) * inverse, k); });
-  }
-  float* lse = b.lse + unit.head * p.tokens + row;
+  float* const lse = b.lse + head * p.tokens + row;
   each_vector(0, queries, [=](int64_t i, int k) UM_BODY {
-    put(lse + i, fma(load(w.max + i), splat(kLn2), vlog(load(w.sum + i))), k);
+    const Vf sum = load(w.sum + i);
+    put(lse + i, fma(load(w.base + i), splat(-kLn2), vlog(sum)), k);
+    store(w.rescale + i, splat(1.0f) / sum);
   });
+  for (int64_t q = 0; q < queries; ++q) {
+    write_rows(w.out + q * columns, columns, w.rescale[q], b.o + at + q * p.q_stride(), p.q_stride(), 1, dim);
+  }
+}
+
+template <class T>
+void run_unit(const Problem& p, const Buffers<T>& b, const Unit& unit, const Unit* next,
+              const Workspace<T>& w) {
+  const Place here(p, unit);
+  const int64_t dim = p.dim, columns = round_up(dim, kWidth), group = p.heads / p.kv_heads;
+  const RowWords key = row_words(b.k + here.kv_at, p.kv_stride(), here.keys, dim, w.key);
+  pack_rows(b.v + here.kv_at, p.kv_stride(), here.keys, dim, w.value, columns);
+  const int64_t tiles = (here.queries + kQueries - 1) / kQueries, item = sizeof(T);
+  const int64_t steps = group * tiles * ((here.keys + kAsk - 1) / kAsk);
+  Upcoming ahead = next == nullptr ? Upcoming{} : inputs_of(p, b, *next, &unit, steps);
+  for (int64_t i = 0; i < group * tiles; ++i) {
+    const int64_t head = unit.kv_head * group + i / tiles, q = i % tiles * kQueries, row = here.first + q;
+    const int64_t queries = here.queries - q < kQueries ? here.queries - q : kQueries;
+    ahead.rows[3] = {b.o + row * p.q_stride() + head * dim, p.q_stride() * item, queries, dim * item,
+                     kQueries / 4};
+    run_queries(p, b, unit, key, head, row, queries, ahead, w);
+  }
+  ahead.ask_rest();
+}
+
+// The units in order; where there are few, those with most keys come first.
+int64_t list_units(const Problem& p, Unit* units) {
+  int64_t count = 0;
+  for (int64_t s = 0; s < p.seqs; ++s) {
+    const int64_t blocks = (p.cu[s + 1] - p.cu[s] + kBlock - 1) / kBlock;
+    for (int64_t h = 0; h < p.kv_heads; ++h) {
+      for (int64_t i = blocks; i > 0; --i, ++count) {
+        if (units == nullptr) continue;
+        units[count] = Unit{static_cast<int32_t>(s), static_cast<int32_t>(h),
+                            static_cast<int32_t>((i - 1) * kBlock)};
+      }
+    }
+  }
+  return count;
 }
 
 Status attention(const KernelArgs& a) {
@@ -160,33 +198,31 @@ Status attention(const KernelArgs& a) {
       return too_small();
     }
     if (p.tokens == 0) return Status::ok;
-    int64_t count = 0;
+    int64_t longest = 0;
     for (int64_t s = 0; s < p.seqs; ++s) {
-      count += (p.cu[s + 1] - p.cu[s] + kQueries - 1) / kQueries * p.heads;
+      const int64_t n = p.cu[s + 1] - p.cu[s];
+      if (n > longest) longest = n;
     }
+    const int64_t count = list_units(p, nullptr);
     Unit* units = static_cast<Unit*>(scratch(1, static_cast<size_t>(count) * sizeof(Unit)));
     if (units == nullptr) return no_scratch();
-    Unit* next = units;
-    for (int64_t s = 0; s < p.seqs; ++s) {
-      for (int64_t h = 0; h < p.heads; ++h) {
-        for (int64_t q = 0; q < p.cu[s + 1] - p.cu[s]; q += kQueries) {
-          *next++ = Unit{static_cast<int32_t>(s), static_cast<int32_t>(h), static_cast<int32_t>(q)};
-        }
-      }
-    }
+    list_units(p, units);
     const Buffers<T> b{a.ptr<T>(0), a.ptr<T>(1), a.ptr<T>(2), a.ptr<T>(4), a.ptr<float>(5)};
     const int64_t columns = round_up(p.dim, kWidth);
     bool failed = false;
-    parallel(count, count > 2048 ? 8 : count > 256 ? 2 : 1, [&](int64_t begin, int64_t end) {
+    parallel(count, count >= 256 ? 4 : count >= 64 ? 2 : 1, [&](int64_t begin, int64_t end) {
       Arena measure{nullptr, 0};
-      Workspace<T>(measure, p.dim, columns);
+      Workspace<T>(measure, p.dim, columns, longest);
       Arena arena{static_cast<char*>(scratch(0, measure.used)), 0};
       if (arena.base == nullptr) {
         __atomic_store_n(&failed, true, __ATOMIC_RELAXED);
         return;
       }
-      const Workspace<T> w(arena, p.dim, columns);
-      for (int64_t u = begin; u < end; ++u) run_unit<T>(p, b, units[u], w);
+      const Workspace<T> w(arena, p.dim, columns, longest);
+      inputs_of(p, b, units[begin], nullptr, 1).ask_rest();
+      for (int64_t u = begin; u < end; ++u) {
+        run_unit<T>(p, b, units[u], u + 1 < end ? units + u + 1 : nullptr, w);
+      }
     });
     return failed ? no_scratch() : Status::ok;
   });

@@ -126,7 +126,7 @@ void run_keys(const Span<T>& s, const QueryTile& tile, int64_t j, int64_t rows, 
     const int64_t strip = q / kStrip * kStrip * width + q % kStrip;
     const SlopeTile t{s.key.at + j * s.key.ld, s.value.at + j * s.value.ld, s.key.ld,
                       w.query_t + strip, w.grad_t + strip, words<T>(p.dim), w.base + q, w.dot + q,
-                      p.scale * kLog2E, -ahead - q, w.weights + q / per, slopes_at + q / per, kRow, kRow,
+                      p.log2_scale(), -ahead - q, w.weights + q / per, slopes_at + q / per, kRow, kRow,
                       across + q, kTile};
     if (pair) {
       slopes<T, 2>(t, rows);

@@ -72,7 +72,7 @@ UM_INLINE void put_weights(const SlopeTile& t, int m, const Vf* p) {
 
 template <class T, int MR, int NV>
 UM_INLINE void slope_tile(const SlopeTile& t) {
-  constexpr bool kShort = sizeof(T) == 2;
+  constexpr Weight kKind = sizeof(T) == 2 ? Weight::rounded : Weight::exact;
   Vf s[MR][NV], d[MR][NV];
 #pragma GCC unroll 4
   for (int m = 0; m < MR; ++m) {
@@ -103,15 +103,10 @@ UM_INLINE void slope_tile(const SlopeTile& t) {
     grad += kStrip;
   }
   if (t.hidden + MR > 1) {
-    Vi lane;
-    for (int i = 0; i < kWidth; ++i) lane[i] = i;
 #pragma GCC unroll 4
     for (int m = 0; m < MR; ++m) {
 #pragma GCC unroll 2
-      for (int v = 0; v < NV; ++v) {
-        const int first = static_cast<int>(t.hidden) + m - v * kWidth;
-        s[m][v] = choose((Vi)(lane < first), splat(-__builtin_inff()), s[m][v]);
-      }
+      for (int v = 0; v < NV; ++v) s[m][v] = hide(s[m][v], t.hidden + m - v * kWidth);
     }
   }
   const Vf c = splat(t.scale);
@@ -119,7 +114,7 @@ UM_INLINE void slope_tile(const SlopeTile& t) {
   for (int m = 0; m < MR; ++m) {
 #pragma GCC unroll 2
     for (int v = 0; v < NV; ++v) {
-      s[m][v] = weight_exp2<kShort>(fma(s[m][v], c, load(t.base + v * kWidth)));
+      s[m][v] = weight_exp2<kKind>(fma(s[m][v], c, load(t.base + v * kWidth)));
       d[m][v] = s[m][v] * (d[m][v] - load(t.dot + v * kWidth));
     }
     put_weights<T, NV>(t, m, s[m]);

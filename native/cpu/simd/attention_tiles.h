@@ -2,6 +2,7 @@
 // q, k, v and do into the operands of tile_mm.h.
 #pragma once
 #include "kernel_util.h"
+#include "prefetch.h"
 #include "tile_mm.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
@@ -9,6 +10,7 @@ namespace {
 
 constexpr int kStrip = 2 * kWidth;  // queries packed side by side
 constexpr int kMaxHeadDim = 256;
+constexpr int kWhole = 16;  // words of depth that the inner loops unroll
 constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
 
 struct Problem {
@@ -18,6 +20,8 @@ struct Problem {
   float scale;
   int64_t q_stride() const { return heads * dim; }
   int64_t kv_stride() const { return kv_heads * dim; }
+  // Of a score, in units of log2; above zero, which would make a hidden score not a number.
+  float log2_scale() const { return scale > 1e-37f ? scale * kLog2E : 1e-37f; }
 };
 
 UM_INLINE int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -63,6 +67,25 @@ RowWords row_words(const T* x, int64_t ld, int64_t rows, int64_t dim, uint32_t* 
   }
   return {buffer, width};
 }
+
+// A pointer to each of MR of them. The barriers keep the compiler from replacing the pointers by
+// offsets, one for each row and word.
+template <int MR>
+struct RowPointers {
+  const AnyWord* at[MR];
+  UM_INLINE RowPointers(const uint32_t* first, int64_t ld) {
+    for (int m = 0; m < MR; ++m) at[m] = first + m * ld;
+    hold();
+  }
+  UM_INLINE uint32_t word(int m, int k) const { return at[m][k]; }
+  UM_INLINE void advance(int k) {
+    for (const AnyWord*& p : at) p += k;
+    hold();
+  }
+  UM_INLINE void hold() {
+    for (const AnyWord*& p : at) __asm__("" : "+r"(p));
+  }
+};
 
 // out[word][row] for `rows` rows, columns up to `columns` zero: the B of a product over dim.
 // Writes round_up(words(dim), kWidth) rows of words.
@@ -158,16 +181,30 @@ struct Reach {
   }
 };
 
-// 2^x for softmax weights, x <= 0 or a little above, exactly 0 up to -127 and so for hidden keys. The
-// error is below 8e-5 relative when Short (a weight is then rounded to bf16), else 1e-7.
-template <bool Short>
+// The lanes before `first` at minus infinity.
+UM_INLINE Vf hide(Vf score, int64_t first) {
+  Vi lane;
+  for (int i = 0; i < kWidth; ++i) lane[i] = i;
+  return choose((Vi)(lane < static_cast<int32_t>(first)), splat(-__builtin_inff()), score);
+}
+
+// How closely a weight is computed: to 8e-5 relative where all that remains of it is rounded to bf16,
+// to 3e-6 where such weights are also summed, else to 1e-7.
+enum class Weight { rounded, summed, exact };
+
+// 2^x for softmax weights, x <= 0 or a little above, exactly 0 up to -127 and so for hidden keys.
+template <Weight Kind>
 UM_INLINE Vf weight_exp2(Vf x) {
   x = vmax(splat(-127.0f), x);
   const Vf shift = splat(12582912.0f);  // adding it leaves the rounded x in the low bits
   const Vf whole = x + shift, r = x - (whole - shift);
   Vf p;
-  if constexpr (Short) {
+  if constexpr (Kind == Weight::rounded) {
     static constexpr float c[] = {1.0f, 6.932829268e-01f, 2.422109654e-01f, 5.500893014e-02f};
+    p = horner(r, c);
+  } else if constexpr (Kind == Weight::summed) {
+    static constexpr float c[] = {1.0f, 6.931241751e-01f, 2.402409911e-01f, 5.590642616e-02f,
+                                  9.582852945e-03f};
     p = horner(r, c);
   } else {
     static constexpr float c[] = {1.0f,           6.931470037e-01f, 2.402224243e-01f,
@@ -185,15 +222,6 @@ void write_rows(const float* from, int64_t columns, float scale, T* to, int64_t 
     each_vector(0, dim, [=](int64_t i, int k) UM_BODY {
       put(to + r * ld + i, load(from + r * columns + i) * s, k);
     });
-  }
-}
-
-// Asks for `bytes` of each row in the second cache before they are needed: the rows of one head lie
-// far apart, which the hardware does not foresee.
-UM_INLINE void prefetch_rows(const void* at, int64_t ld, int64_t rows, int64_t bytes) {
-  const char* row = static_cast<const char*>(at);
-  for (int64_t r = 0; r < rows; ++r, row += ld) {
-    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(row + i, 0, 2);
   }
 }
 

@@ -67,6 +67,9 @@ UM_INLINE void store_int_n(int32_t* p, Vi v, int n) {
 UM_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm256_fmadd_ps(a, b, c); }
 UM_INLINE Vf fnma(Vf a, Vf b, Vf c) { return _mm256_fnmadd_ps(a, b, c); }
 UM_INLINE Vf vmax(Vf a, Vf b) { return _mm256_max_ps(a, b); }
+UM_INLINE bool any_above(Vf a, Vf b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
+}
 UM_INLINE Vf vmin(Vf a, Vf b) { return _mm256_min_ps(a, b); }
 UM_INLINE Vf vsqrt(Vf a) { return _mm256_sqrt_ps(a); }
 UM_INLINE Vf round_even(Vf a) { return _mm256_round_ps(a, 8); }

@@ -56,6 +56,7 @@ UM_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm512_fmadd_ps(a, b, c); }
 UM_INLINE Vf fnma(Vf a, Vf b, Vf c) { return _mm512_fnmadd_ps(a, b, c); }
 // Like the instructions, both return b when either is NaN.
 UM_INLINE Vf vmax(Vf a, Vf b) { return _mm512_max_ps(a, b); }
+UM_INLINE bool any_above(Vf a, Vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
 UM_INLINE Vf vmin(Vf a, Vf b) { return _mm512_min_ps(a, b); }
 UM_INLINE Vf vsqrt(Vf a) { return _mm512_sqrt_ps(a); }
 UM_INLINE Vf round_even(Vf a) { return _mm512_roundscale_ps(a, 8); }

@@ -59,6 +59,10 @@ UM_INLINE void store_int_n(int32_t* p, Vi v, int n) {
 UM_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
 UM_INLINE Vf fnma(Vf a, Vf b, Vf c) { return c - a * b; }
 UM_INLINE Vf vmax(Vf a, Vf b) { return a > b ? a : b; }
+UM_INLINE bool any_above(Vf a, Vf b) {
+  const Vi m = a > b;
+  return (m[0] | m[1] | m[2] | m[3]) != 0;
+}
 UM_INLINE Vf vmin(Vf a, Vf b) { return a < b ? a : b; }
 UM_INLINE Vf vsqrt(Vf a) {
   for (int i = 0; i < 4; ++i) a[i] = __builtin_sqrtf(a[i]);
