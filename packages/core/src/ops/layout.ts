@@ -46,11 +46,14 @@ export function concat(tensors: readonly Tensor[], axis: 0 | -1): Tensor {
   const first = tensors[0];
   if (!first) shapeFault('concat', 'no tensors', 'at least one');
   if (first.shape.length === 0) shapeFault('concat', 'a scalar', 'at least one dimension');
-  const rest = (t: Tensor): string => (axis === 0 ? t.shape.slice(1) : t.shape.slice(0, -1)).join();
+  const rank = first.shape.length;
+  const joined = axis === 0 ? 0 : rank - 1;
+  const fits = (t: Tensor): boolean =>
+    t.shape.length === rank && t.shape.every((n, i) => i === joined || n === first.shape[i]);
   for (const t of tensors) {
     checkDType('concat', 'input', t, first.dtype);
     checkBackend('concat', first, t);
-    if (t.shape.length !== first.shape.length || rest(t) !== rest(first)) {
+    if (!fits(t)) {
       shapeFault(
         'concat',
         `[${t.shape.join(', ')}]`,
@@ -61,7 +64,7 @@ export function concat(tensors: readonly Tensor[], axis: 0 | -1): Tensor {
   const along = (t: Tensor): number => (axis === 0 ? t.shape[0]! : lastDim(t));
   const total = tensors.reduce((n, t) => n + along(t), 0);
   const shape = [...first.shape];
-  shape[axis === 0 ? 0 : shape.length - 1] = total;
+  shape[joined] = total;
   const y = empty(shape, first.dtype, first.backend);
   // Along the first axis everything is one row; along the last, each input is a block of columns.
   const rows = axis === 0 ? 1 : rowsOf(first);
