@@ -35,7 +35,7 @@ void bench_shape(Random& random, int dtype, std::int64_t m, Shape s, std::int64_
   call(unimoer::k_pack_weight, {&w, &packed_t}, {0, dt, dn, dk, 1});
   const double top = peak(unimoer::isa_name(), dtype, threads);
   double seconds =
-      median_seconds([&] { call(unimoer::k_linear_packed, {&x, &packed, &none, &y}, {dt, dt, dm, dn, dk, 0}); });
+      median_seconds([&] { call(unimoer::k_linear_packed, {&x, &packed, &none, &none, &y}, {dt, dt, dm, dn, dk}); });
   report("linear_packed", name, m, n, k, 0, seconds, 2 * dm * dn * dk, top);
   if (!ranks) return;
   Buffer A = Buffer::of(random_values(random, ranks * k, kF32), kF32), B = Buffer::of(random_values(random, n * ranks, kF32), kF32);
@@ -84,7 +84,7 @@ void bench_quantized(Random& random, std::int64_t m, Shape s, int threads) {
   const auto product = [&](Buffer& q, double bits, double integer) {
     return [&, bits, integer] { call(unimoer::k_linear_quantized, {&x, &q, &none, &y}, {1, bits, 32, integer, dm, dn, dk, 0, 0}); };
   };
-  row("linear_packed", "bf16", [&] { call(unimoer::k_linear_packed, {&x, &packed, &none, &y}, {1, 1, dm, dn, dk, 0}); });
+  row("linear_packed", "bf16", [&] { call(unimoer::k_linear_packed, {&x, &packed, &none, &none, &y}, {1, 1, dm, dn, dk}); });
   row("linear_quantized", "int8 x int8", product(bytes, 8, 1));
   row("linear_quantized", "int8", product(bytes, 8, 0));
   row("linear_quantized", "int4 x int8", product(nibbles, 4, 1));

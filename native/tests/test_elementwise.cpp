@@ -85,6 +85,49 @@ void test_functions(Random& random, std::size_t n, int dt) {
   }
 }
 
+// The short fits of bf16 storage on every finite bf16 input: within half a step of bf16 (2^-8) and the fit's own
+// error, which is stated beside it.
+void test_every_bf16() {
+  const struct {
+    int id;
+    const char* name;
+    double (*f)(double);
+    bool slope;
+    double relative, absolute;
+  } fits[] = {
+      {unimoer::k_gelu, "gelu", [](double x) { return x * normal_cdf(x); }, false, 1.2e-3, 6.5e-5},
+      {unimoer::k_gelu_grad, "gelu_grad", gelu_slope, true, 0, 4.6e-4},
+      {unimoer::k_gelu_tanh, "gelu_tanh", gelu_tanh, false, 2e-4, 1e-6},
+      {unimoer::k_gelu_tanh_grad, "gelu_tanh_grad", gelu_tanh_slope, true, 0, 2.5e-4},
+      {unimoer::k_sigmoid, "sigmoid", sigmoid, false, 1e-4, 1e-37},
+      {unimoer::k_silu, "silu", [](double x) { return x * sigmoid(x); }, false, 1e-4, 1e-25},
+      {unimoer::k_silu_grad, "silu_grad", silu_slope, true, 0, 1.5e-4},
+  };
+  Values x;
+  for (std::uint32_t bits = 0; bits < 65536; ++bits) {
+    const float v = from_bf16(static_cast<std::uint16_t>(bits));
+    // Beyond 2^40 the double-precision formulas themselves overflow into NaN.
+    if (std::fabs(v) < 1e12f) x.push_back(v);
+  }
+  Buffer bx = Buffer::of(x, kBF16), one = Buffer::of(Values(x.size(), 1), kBF16), by = Buffer::empty(x.size(), kBF16);
+  for (const auto& fit : fits) {
+    if (fit.slope)
+      call(fit.id, {&one, &bx, &by}, {1, double(x.size())});
+    else
+      call(fit.id, {&bx, &by}, {1, double(x.size())});
+    const Values y = by.values();
+    double worst = 0, at = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double want = fit.f(x[i]), allowed = std::fabs(want) * (1.0 / 256 + fit.relative) + fit.absolute;
+      const double share = std::fabs(y[i] - want) / allowed;
+      if (!(share <= worst)) worst = share, at = x[i];
+    }
+    char label[96];
+    std::snprintf(label, sizeof label, "%s of every bf16 value: %.3f of the allowed error at %g", fit.name, worst, at);
+    expect(worst <= 1, label);
+  }
+}
+
 void test_special_values() {
   const float inf = INFINITY;
   const auto run = [&](int id, const Values& x) {
@@ -292,6 +335,7 @@ int main() {
     }
     test_functions(random, 70000, kF32);
     test_special_values();
+    test_every_bf16();
     test_casts(random);
     test_adamw(random, 133);
   });

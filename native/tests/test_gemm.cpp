@@ -41,7 +41,9 @@ void test_gemm(Random& random, Size s, int dta, int dtb, int dtc, bool ta, bool 
   expect_close(bc.values(), want, error_of(dtc), std::sqrt(double(s.k)), name);
 }
 
-void test_linear(Random& random, Size s, int dtx, int dtp, bool trans, float beta, bool with_bias) {
+// added: 0 nothing, 1 what y holds, 2 a residual elsewhere.
+void test_linear(Random& random, Size s, int dtx, int dtp, bool trans, int added, bool with_bias) {
+  const float beta = added != 0;
   const Values x = random_values(random, s.m * s.k, dtx), y = random_values(random, s.m * s.n, dtx);
   const Values w = random_values(random, s.n * s.k, dtp), bias = random_values(random, s.n, kF32);
   Values want(s.m * s.n);
@@ -58,11 +60,13 @@ void test_linear(Random& random, Size s, int dtx, int dtp, bool trans, float bet
   Status status = call(unimoer::k_pack_weight, {&bw, &packed},
                        {0, double(dtp), double(trans ? s.k : s.n), double(trans ? s.n : s.k), double(trans)});
   expect(status == Status::ok, unimoer::last_error());
-  status = call(unimoer::k_linear_packed, {&bx, &packed, &bb, &by},
-                {double(dtx), double(dtp), double(s.m), double(s.n), double(s.k), beta});
+  Buffer none = Buffer::absent(), elsewhere = by;
+  if (added == 2) by = Buffer::empty(y.size(), dtx);
+  status = call(unimoer::k_linear_packed, {&bx, &packed, &bb, added == 2 ? &elsewhere : added ? &by : &none, &by},
+                {double(dtx), double(dtp), double(s.m), double(s.n), double(s.k)});
   char name[160];
-  std::snprintf(name, sizeof name, "linear m=%ld n=%ld k=%ld dt=%d%d trans=%d beta=%g bias=%d", s.m, s.n, s.k, dtx, dtp,
-                trans, beta, with_bias);
+  std::snprintf(name, sizeof name, "linear m=%ld n=%ld k=%ld dt=%d%d trans=%d added=%d bias=%d", s.m, s.n, s.k, dtx, dtp,
+                trans, added, with_bias);
   expect(status == Status::ok, std::string(name) + ": " + unimoer::last_error());
   expect_close(by.values(), want, error_of(dtx), std::sqrt(double(s.k)), name);
 }
@@ -94,8 +98,8 @@ int main() {
         test_gemm(random, s, dta, dtb, dtc, ta, tb, 1, 0, true);
       }
     for (const Size& s : kSizes)
-      for (int bits = 0; bits < 32; ++bits)
-        test_linear(random, s, bits & 1, bits >> 1 & 1, bits >> 2 & 1, float(bits >> 3 & 1), bits >> 4 & 1);
+      for (int bits = 0; bits < 48; ++bits)
+        test_linear(random, s, bits & 1, bits >> 1 & 1, bits >> 2 & 1, bits >> 4, bits >> 3 & 1);
     test_refusals();
   });
 }

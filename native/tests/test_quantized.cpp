@@ -122,7 +122,7 @@ void test_products(Random& random, const Weight& weight, int dtx, bool with_bias
         want[i * lanes + j] = static_cast<float>(sum);
       }
     Buffer q = weight.q, bx = Buffer::of(x, dtx), by = Buffer::empty(want.size(), dtx);
-    Buffer bb = with_bias ? Buffer::of(bias, kF32) : Buffer::absent();
+    Buffer bb = with_bias ? Buffer::of(bias, kF32) : Buffer::absent(), none = Buffer::absent();
     const auto run = [&](Buffer& out) {
       return call(unimoer::k_linear_quantized, {&bx, &q, &bb, &out},
                   {d(dtx), d(weight.bits), d(group), 0, d(m), d(n), d(k), d(trans), 0});
@@ -146,7 +146,7 @@ void test_products(Random& random, const Weight& weight, int dtx, bool with_bias
     // The packed form of the same weight gives the same numbers.
     Buffer packed = Buffer::raw(unimoer::kernel_table().packed_bytes(dtx, lanes, depth)), from_pack = by;
     call(unimoer::k_expand_quantized, {&q, &packed}, {d(weight.bits), d(group), d(dtx), d(n), d(k), d(trans)});
-    call(unimoer::k_linear_packed, {&bx, &packed, &bb, &from_pack}, {d(dtx), d(dtx), d(m), d(lanes), d(depth), 0});
+    call(unimoer::k_linear_packed, {&bx, &packed, &bb, &none, &from_pack}, {d(dtx), d(dtx), d(m), d(lanes), d(depth)});
     expect(from_pack.bytes == by.bytes, name + " differs from the expanded pack");
     // A row is the same whatever rows come with it.
     Buffer one = Buffer::of(Values(x.end() - depth, x.end()), dtx), single = Buffer::empty(lanes, dtx);

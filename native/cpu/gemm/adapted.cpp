@@ -1,8 +1,8 @@
 // adapted_linear [x, gates?, rowToGate?, H?, then three times y?, packed?, A?, B?, rankScale?, rankExpert?, bias?]
 //                (dtx, dtPack, m, k, N, G, then three times n, R, then sparse)
 //   H = x AT;  Z = scale * H;  y = x WT + bias + Z BT   for each member; n = 0 where there is none
-// One pass over blocks of rows: x is interleaved once for every W and A, H [m, sum of R] and Z stay in
-// cache, and the expansion by B is added before y is written. With sparse a gate that is 0 takes no gradient:
+// One pass over blocks of rows: x is read (or interleaved) once for every W and A, H [m, sum of R] and Z
+// stay in cache, and the expansion by B is added before y is written. With sparse a gate that is 0 takes no gradient:
 // its ranks may be left out, and the row of H then begins with the active ones (rank_segments.h).
 #include "cpu/gemm/rank_segments.h"
 
@@ -24,12 +24,11 @@ void forward_block(const ForwardJob& job, const Block& b, const AdapterPanels& p
                    float* scale, uint32_t* staged_z) {
   const Group& g = job.group;
   const Segment& s = job.cut.segment[b.segment];
-  const int64_t words = words_a(g.compute, g.k);
-  interleave_rows(staged, Source{g.x, g.dtype_x, g.k, 1}, b.row, b.rows, kTileRows, g.k, g.compute);
+  Product x = rows_of(g.compute, g.source(), b.row, b.rows, g.k, &panels.shared, staged);
   if (s.count) {
     const Output h{job.h, kF32, g.rank.ranks, nullptr, 1.0f, 0.0f};
-    const Product down{g.rank_compute, staged, words, &panels.shared};
-    multiply_block(&down, 1, b.row, b.rows, 0, panel_count(s.count), h);
+    x.compute = g.rank_compute;
+    multiply_block(&x, 1, b.row, b.rows, 0, panel_count(s.count), h);
     for (int64_t i = 0; i < b.rows; ++i) {
       if (i == 0 || g.rank.changes_at(b.row + i)) g.rank.scale_of(b.row + i, s.ranks, s.count, scale);
       scale_row(job.h + (b.row + i) * g.rank.ranks, scale, s.count, z + i * s.count);
@@ -38,7 +37,7 @@ void forward_block(const ForwardJob& job, const Block& b, const AdapterPanels& p
   for (int i = 0; i < kMaxMembers; ++i) {
     const Member& u = g.member[i];
     if (u.n == 0) continue;
-    Product products[2] = {{g.compute, staged, words, &u.weight}, {}};
+    Product products[2] = {{g.compute, x.a, x.a_words, &u.weight, x.direct}, {}};
     if (s.counts[i]) {
       interleave_rows(staged_z, Source{z + s.first[i], kF32, s.count, 1}, 0, b.rows, kTileRows, s.counts[i], g.rank_compute);
       products[1] = Product{g.rank_compute, staged_z, words_a(g.rank_compute, s.counts[i]), &panels.expand[i]};
@@ -52,7 +51,7 @@ void forward_range(void* context, int64_t begin, int64_t end, int) {
   ForwardJob& job = *static_cast<ForwardJob*>(context);
   const Group& g = job.group;
   const int64_t rows = job.cut.block_rows, ranks = job.cut.ranks, floats = (rows + 1) * ranks;
-  auto* staged = static_cast<uint32_t*>(scratch(kSlotStagedRows, staged_bytes(rows, words_a(g.compute, g.k))));
+  auto* staged = static_cast<uint32_t*>(scratch(kSlotStagedRows, rows_bytes(g.compute, g.source(), rows, g.k)));
   auto* z = static_cast<float*>(
       scratch(kSlotBlock, static_cast<size_t>(floats) * 4 + staged_bytes(rows, words_a(g.rank_compute, ranks))));
   bool fine = staged && z;

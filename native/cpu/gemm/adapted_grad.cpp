@@ -67,15 +67,16 @@ void rank_rows(const BackwardJob& job, const Block& b, const BlockSpace& space) 
 }
 
 // dZ of one member, into its columns of dh; zero where the member got no gradient.
-void enter_rank_space(const BackwardJob& job, int i, const Block& b, const AdapterPanels& panels, const uint32_t* staged,
+void enter_rank_space(const BackwardJob& job, int i, const Block& b, const AdapterPanels& panels, Product dy,
                       float* dh) {
   const Group& g = job.group;
   const Segment& s = job.cut.segment[b.segment];
   if (s.counts[i] == 0) return;
   if (g.member[i].edge) {
     const Output dz{dh + s.first[i], kF32, s.count, nullptr, 1.0f, 0.0f};
-    const Product down{g.rank_compute, staged, words_a(g.compute, g.member[i].n), &panels.expand[i]};
-    multiply_block(&down, 1, 0, b.rows, 0, panel_count(s.counts[i]), dz);
+    dy.compute = g.rank_compute;
+    dy.b = &panels.expand[i];
+    multiply_block(&dy, 1, 0, b.rows, 0, panel_count(s.counts[i]), dz);
   } else {
     for (int64_t t = 0; t < b.rows; ++t)
       __builtin_memset(dh + t * s.count + s.first[i], 0, static_cast<size_t>(s.counts[i]) * 4);
@@ -93,10 +94,9 @@ void backward_block(const BackwardJob& job, const Block& b, const AdapterPanels&
     if (u.n == 0) continue;
     auto* own = reinterpret_cast<uint32_t*>(staged + job.staged_at[i]);
     if (u.edge) {
-      interleave_rows(own, Source{u.edge, g.dtype_x, u.n, 1}, b.row, b.rows, kTileRows, u.n, g.compute);
-      products[count++] = Product{g.compute, own, words_a(g.compute, u.n), &u.weight};
+      products[count++] = rows_of(g.compute, g.edge(u), b.row, b.rows, u.n, &u.weight, own);
     }
-    enter_rank_space(job, i, b, panels, own, space.dh);
+    enter_rank_space(job, i, b, panels, u.edge ? products[count - 1] : Product{}, space.dh);
   }
   if (s.count) {
     rank_rows(job, b, space);
@@ -198,7 +198,7 @@ Status adapted_linear_grad(const KernelArgs& args) {
   for (int i = 0; i < kMaxMembers; ++i) {
     const Member& u = group.member[i];
     job.staged_at[i] = job.staged_bytes;
-    if (u.edge && u.n) job.staged_bytes += (staged_bytes(cut.block_rows, words_a(group.compute, u.n)) + 63) / 64 * 64;
+    if (u.edge && u.n) job.staged_bytes += (rows_bytes(group.compute, group.edge(u), cut.block_rows, u.n) + 63) / 64 * 64;
   }
   float* gate_rows = nullptr;
   if (ranks && (!interleave_adapters(group, true, job.panels) ||

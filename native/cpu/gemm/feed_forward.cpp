@@ -1,7 +1,8 @@
-// feed_forward [x, up, upBias?, gate?, gateBias?, down, downBias?, upOut?, gateOut?, y](dtx, dtPack, m, d, wide, activation)
-//   u = x upT + upBias;  g = x gateT + gateBias;  y = act(u) downT + downBias, with a gate act = silu(g) u
-// feed_forward_grad [dy, upOut, gateOut?, upT, gateT?, downT, dx](dtx, dtPack, m, d, wide, activation, beta)
-//   dx = gradient through the frozen weights + beta dx
+// feed_forward [x, up, upBias?, gate?, gateBias?, down, downBias?, upOut?, gateOut?, y, residual?]
+//              (dtx, dtPack, m, d, wide, activation)
+//   u = x upT + upBias;  g = x gateT + gateBias;  y = act(u) downT + downBias + residual, with a gate act = silu(g) u
+// feed_forward_grad [dy, upOut, gateOut?, upT, gateT?, downT, dx, added?](dtx, dtPack, m, d, wide, activation)
+//   dx = gradient through the frozen weights + added, which may be dx
 // A block of rows goes through all products while it is in cache: only u and g reach memory, and only
 // where a gradient will need them. Values are rounded where the separate kernels round them, so the bits
 // are theirs.
@@ -60,6 +61,8 @@ struct Job {
   int dtype, activation;
   Compute compute;
   int64_t m, d, wide, block;
+  int64_t pitch;                // of scratch rows of `wide` values
+  bool direct;                  // the second product reads them where they lie
   const void* in;               // x or dy
   Panels up, gate, down;        // in a gradient packed the other way
   const float *up_bias, *gate_bias;
@@ -69,73 +72,88 @@ struct Job {
 
   bool gated() const { return activation == kSwiglu; }
   int64_t item() const { return dtype_size(dtype); }
+  Source source() const { return Source{in, dtype, d, 1}; }
+};
+
+// Rows of u, g or their gradients.
+template <class T>
+struct Wide {
+  T* data;
+  int64_t stride;
   // Rows of `kept` from `row` on, or of the block in scratch.
-  void* rows_of(void* kept, void* own, int64_t row) const {
-    return kept ? static_cast<char*>(kept) + row * wide * item() : own;
-  }
+  Wide(const Job& job, void* kept, char* own, int64_t row)
+      : data(kept ? static_cast<T*>(kept) + row * job.wide : reinterpret_cast<T*>(own)), stride(kept ? job.wide : job.pitch) {}
+  T* operator[](int64_t row) const { return data + row * stride; }
 };
 
 struct Space {
-  uint32_t *rows, *first, *second;  // staged: [block, d], [block, wide] twice
-  char *up, *gate;                  // [block, wide]
-  char* tile;                       // [2][kTileRows, wide]
+  uint32_t *rows, *first, *second;  // staged: [block, d], [block, wide] twice, unless read where they lie
+  char *up, *gate;                  // [block, pitch]
+  char *active, *active_gate;       // what the second product reads: [block, pitch], or of one tile before staging
   explicit Space(const Job& job, bool gradient) {
-    const auto at = [](int slot, size_t bytes) { return static_cast<char*>(scratch(slot, bytes)); };
-    const auto bytes = static_cast<size_t>(job.block * job.wide * job.item());
-    const size_t staged = staged_bytes(job.block, words_a(job.compute, job.wide));
-    const bool second_staged = gradient && job.gated();
-    rows = reinterpret_cast<uint32_t*>(at(kSlotRows, staged_bytes(job.block, words_a(job.compute, job.d))));
+    const auto at = [](int slot, int64_t bytes) { return static_cast<char*>(scratch(slot, static_cast<size_t>(bytes))); };
+    const int64_t row = job.pitch * job.item(), bytes = job.block * row;
+    const auto staged = static_cast<int64_t>(staged_bytes(job.direct ? 0 : job.block, words_a(job.compute, job.wide)));
+    const bool both = gradient && job.gated();
+    rows = reinterpret_cast<uint32_t*>(at(kSlotRows, static_cast<int64_t>(rows_bytes(job.compute, job.source(), job.block, job.d))));
     first = reinterpret_cast<uint32_t*>(at(kSlotFirst, staged));
-    second = second_staged ? reinterpret_cast<uint32_t*>(at(kSlotSecond, staged)) : first;
+    second = both && !job.direct ? reinterpret_cast<uint32_t*>(at(kSlotSecond, staged)) : first;
     up = gradient || !job.up_out ? at(kSlotUp, bytes) : reinterpret_cast<char*>(first);
     gate = !gradient && job.gated() && !job.gate_out ? at(kSlotGate, bytes) : up;
-    tile = at(kSlotTile, static_cast<size_t>(2 * kTileRows * job.wide * job.item()));
+    // Activations and slopes may take the place of their arguments.
+    active = !job.direct ? at(kSlotTile, 2 * kTileRows * row) : !gradient && job.up_out ? at(kSlotTile, bytes) : up;
+    active_gate = !both ? active : job.direct ? at(kSlotGate, bytes) : active + kTileRows * row;
   }
-  bool complete() const { return rows && first && second && up && gate && tile; }
+  bool complete() const { return rows && first && second && up && gate && active && active_gate; }
 };
 
-void widen(const Job& job, const Product& rows, int64_t count, const Panels& weight, const float* bias, void* out) {
-  const Product product{rows.compute, rows.a, rows.a_words, &weight};
-  multiply_block(&product, 1, 0, count, 0, panel_count(job.wide), Output{out, job.dtype, job.wide, bias, 1.0f, 0.0f});
+template <class T>
+void widen(const Job& job, Product rows, int64_t count, const Panels& weight, const float* bias, const Wide<T>& out) {
+  rows.b = &weight;
+  multiply_block(&rows, 1, 0, count, 0, panel_count(job.wide), Output{out.data, job.dtype, out.stride, bias, 1.0f, 0.0f});
+}
+
+void stage_tile(const Job& job, uint32_t* staged, const char* tile, int64_t i, int64_t lanes) {
+  interleave_rows(staged + i * words_a(job.compute, job.wide), Source{tile, job.dtype, job.pitch, 1}, 0, lanes, kTileRows,
+                  job.wide, job.compute);
+}
+
+Product second_product(const Job& job, const char* active, const uint32_t* staged, const Panels* weight) {
+  if (!job.direct) return Product{job.compute, staged, words_a(job.compute, job.wide), weight};
+  return Product{job.compute, reinterpret_cast<const uint32_t*>(active), job.pitch * job.item() / 4, weight, true};
 }
 
 template <class T>
 void forward_block(const Job& job, const Space& s, int64_t row, int64_t rows) {
-  const int64_t wide = job.wide, words = words_a(job.compute, wide);
-  interleave_rows(s.rows, Source{job.in, job.dtype, job.d, 1}, row, rows, kTileRows, job.d, job.compute);
-  const Product in{job.compute, s.rows, words_a(job.compute, job.d), nullptr};
-  auto* up = static_cast<T*>(job.rows_of(job.up_out, s.up, row));
-  auto* gate = static_cast<T*>(job.rows_of(job.gate_out, s.gate, row));
+  const Product in = rows_of(job.compute, job.source(), row, rows, job.d, nullptr, s.rows);
+  const Wide<T> up(job, job.up_out, s.up, row), gate(job, job.gate_out, s.gate, row), active(job, nullptr, s.active, 0);
   widen(job, in, rows, job.up, job.up_bias, up);
   if (job.gated()) widen(job, in, rows, job.gate, job.gate_bias, gate);
-  T* tile = reinterpret_cast<T*>(s.tile);
   for (int64_t i = 0; i < rows; i += kTileRows) {
-    const int64_t lanes = smaller(kTileRows, rows - i);
-    activate(job.activation, up + i * wide, gate + i * wide, lanes * wide, tile);
-    interleave_rows(s.first + i * words, Source{tile, job.dtype, wide, 1}, 0, lanes, kTileRows, wide, job.compute);
+    const int64_t lanes = smaller(kTileRows, rows - i), to = job.direct ? i : 0;
+    for (int64_t r = 0; r < lanes; ++r) activate(job.activation, up[i + r], gate[i + r], job.wide, active[to + r]);
+    if (!job.direct) stage_tile(job, s.first, s.active, i, lanes);
   }
-  const Product down{job.compute, s.first, words, &job.down};
+  const Product down = second_product(job, s.active, s.first, &job.down);
   multiply_block(&down, 1, row, rows, 0, panel_count(job.d), job.out);
 }
 
 template <class T>
 void backward_block(const Job& job, const Space& s, int64_t row, int64_t rows) {
-  const int64_t wide = job.wide, words = words_a(job.compute, wide);
-  interleave_rows(s.rows, Source{job.in, job.dtype, job.d, 1}, row, rows, kTileRows, job.d, job.compute);
-  const auto* up = static_cast<const T*>(job.up_out) + row * wide;
-  const auto* gate = job.gated() ? static_cast<const T*>(job.gate_out) + row * wide : up;
-  T* slopes = reinterpret_cast<T*>(s.up);
-  widen(job, Product{job.compute, s.rows, words_a(job.compute, job.d), nullptr}, rows, job.down, nullptr, slopes);
-  T* to_up = reinterpret_cast<T*>(s.tile);
-  T* to_gate = to_up + kTileRows * wide;
+  const Product in = rows_of(job.compute, job.source(), row, rows, job.d, nullptr, s.rows);
+  const Wide<T> up(job, job.up_out, nullptr, row), gate(job, job.gated() ? job.gate_out : job.up_out, nullptr, row);
+  const Wide<T> slopes(job, nullptr, s.up, 0), to_up(job, nullptr, s.active, 0), to_gate(job, nullptr, s.active_gate, 0);
+  widen(job, in, rows, job.down, nullptr, slopes);
   for (int64_t i = 0; i < rows; i += kTileRows) {
-    const int64_t lanes = smaller(kTileRows, rows - i), at = i * wide;
-    slope(job.activation, slopes + at, up + at, gate + at, lanes * wide, to_up, to_gate);
-    interleave_rows(s.first + i * words, Source{to_up, job.dtype, wide, 1}, 0, lanes, kTileRows, wide, job.compute);
-    if (job.gated())
-      interleave_rows(s.second + i * words, Source{to_gate, job.dtype, wide, 1}, 0, lanes, kTileRows, wide, job.compute);
+    const int64_t lanes = smaller(kTileRows, rows - i), to = job.direct ? i : 0;
+    for (int64_t r = 0; r < lanes; ++r)
+      slope(job.activation, slopes[i + r], up[i + r], gate[i + r], job.wide, to_up[to + r], to_gate[to + r]);
+    if (job.direct) continue;
+    stage_tile(job, s.first, s.active, i, lanes);
+    if (job.gated()) stage_tile(job, s.second, s.active_gate, i, lanes);
   }
-  const Product products[2] = {{job.compute, s.first, words, &job.up}, {job.compute, s.second, words, &job.gate}};
+  const Product products[2] = {second_product(job, s.active, s.first, &job.up),
+                               second_product(job, s.active_gate, s.second, &job.gate)};
   multiply_block(products, job.gated() ? 2 : 1, row, rows, 0, panel_count(job.d), job.out);
 }
 
@@ -196,7 +214,7 @@ Status few_rows(const Job& job, bool gradient) {
   status = product(first, job.wide, gradient ? job.up : job.down, job.out);
   if (status != Status::ok || !gradient || !job.gated()) return status;
   Output rest = job.out;
-  rest.beta = 1.0f;
+  rest.residual = rest.data;
   return product(second, job.wide, job.gate, rest);
 }
 
@@ -209,7 +227,7 @@ Status run(Job& job, bool gradient) {
 
 // Buffers of the packs up, gate and down, and of the arrays [m, d] and [m, wide].
 struct Places {
-  int up, gate, down, in, out, up_out, gate_out;
+  int up, gate, down, in, out, up_out, gate_out, residual;
 };
 
 Status read_job(const KernelArgs& args, const Places& at, bool gradient, Job& job) {
@@ -231,6 +249,7 @@ Status read_job(const KernelArgs& args, const Places& at, bool gradient, Job& jo
   if (!args.has(at.up, gradient ? narrow_bytes : wide_bytes) || !args.has(at.down, gradient ? wide_bytes : narrow_bytes) ||
       (gated && !args.has(at.gate, gradient ? narrow_bytes : wide_bytes)) ||
       !holds(args, at.in, job.m, job.d, job.item()) || !holds(args, at.out, job.m, job.d, job.item()) ||
+      !holds_or_absent(args, at.residual, job.m, job.d, job.item()) ||
       !(gradient ? holds : holds_or_absent)(args, at.up_out, job.m, job.wide, job.item()) ||
       (gated && !(gradient ? holds : holds_or_absent)(args, at.gate_out, job.m, job.wide, job.item())))
     return too_small();
@@ -243,14 +262,17 @@ Status read_job(const KernelArgs& args, const Places& at, bool gradient, Job& jo
   job.in = args.buf[at.in];
   job.up_out = args.buf[at.up_out];
   job.gate_out = gated ? args.buf[at.gate_out] : nullptr;
-  job.out = Output{args.buf[at.out], job.dtype, job.d, nullptr, 1.0f, 0.0f};
+  job.out = Output{args.buf[at.out], job.dtype, job.d, nullptr, 1.0f, 0.0f, args.buf[at.residual]};
   job.block = block_rows(job.compute, job.m, job.wide, kWantedRowBlocks);
+  // An odd number of lines, so that rows of a tile fall into different sets of the first-level cache.
+  job.pitch = (ceil_div(job.wide * job.item(), 64) | 1) * 64 / job.item();
+  job.direct = can_read_in_place(job.compute, Source{nullptr, job.dtype, job.pitch, 1}, job.wide);
   return Status::ok;
 }
 
 Status feed_forward(const KernelArgs& args) {
   Job job;
-  const Status status = read_job(args, Places{1, 3, 5, 0, 9, 7, 8}, false, job);
+  const Status status = read_job(args, Places{1, 3, 5, 0, 9, 7, 8, 10}, false, job);
   if (status != Status::ok) return status;
   if (!holds_or_absent(args, 2, 1, job.wide, 4) || !holds_or_absent(args, 4, 1, job.wide, 4) ||
       !holds_or_absent(args, 6, 1, job.d, 4))
@@ -263,10 +285,8 @@ Status feed_forward(const KernelArgs& args) {
 
 Status feed_forward_grad(const KernelArgs& args) {
   Job job;
-  const Status status = read_job(args, Places{3, 4, 5, 0, 6, 1, 2}, true, job);
-  if (status != Status::ok) return status;
-  job.out.beta = args.f(6);
-  return run(job, true);
+  const Status status = read_job(args, Places{3, 4, 5, 0, 6, 1, 2, 7}, true, job);
+  return status == Status::ok ? run(job, true) : status;
 }
 
 }  // namespace

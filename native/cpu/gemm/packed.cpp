@@ -1,6 +1,7 @@
 // Frozen weights, interleaved once.
 // pack_weight [w, out](dtw, dtPack, n, k, trans): w is [n, k]; trans 0 packs for y = x wT, 1 for dx = dy w.
-// linear_packed [x, packed, bias?, y](dtx, dtPack, m, n, k, beta): y = x wT + bias + beta y.
+// linear_packed [x, packed, bias?, residual?, y](dtx, dtPack, m, n, k): y = x wT + bias + residual; the residual may
+// be y.
 #include "cpu/gemm/core/core.h"
 #include "cpu/simd/kernel_util.h"
 
@@ -37,10 +38,11 @@ Status linear_packed(const KernelArgs& args) {
   const int64_t m = args.i(2), n = args.i(3), k = args.i(4);
   if (!dtype_size(dtx) || !dtype_size(dtype)) return bad_dtype();
   if (!packable(n, k) || !holds(args, 0, m, k, dtype_size(dtx)) || !holds(args, 1, 1, weight_bytes(dtype, n, k), 1) ||
-      !holds_or_absent(args, 2, 1, n, 4) || !holds(args, 3, m, n, dtype_size(dtx)))
+      !holds_or_absent(args, 2, 1, n, 4) || !holds_or_absent(args, 3, m, n, dtype_size(dtx)) ||
+      !holds(args, 4, m, n, dtype_size(dtx)))
     return too_small();
   const Compute c = compute_for(dtx, dtype);
-  const Output out{args.buf[3], dtx, n, args.ptr<float>(2), 1.0f, args.f(5)};
+  const Output out{args.buf[4], dtx, n, args.ptr<float>(2), 1.0f, 0.0f, args.buf[3]};
   return multiply(c, Source{args.buf[0], dtx, k, 1}, m, k, Panels{args.ptr<uint32_t>(1), n, words_b(c, k)}, out);
 }
 

@@ -49,6 +49,10 @@ struct Group {
   Member member[kMaxMembers];
   RankSpace rank;
   const float* a;  // A of all members, [ranks, k]
+
+  Source source() const { return Source{x, dtype_x, k, 1}; }
+  // dy of one member.
+  Source edge(const Member& u) const { return Source{u.edge, dtype_x, u.n, 1}; }
 };
 
 // Adapters multiply in f32, unless both the activations and the frozen weight are bf16.

@@ -17,7 +17,6 @@ constexpr int kTileRows = 6;
 #else
 constexpr int kTileRows = 4;
 #endif
-constexpr int kDirectRows = kTileRows < 7 ? kTileRows : 7;  // of a tile that reads A where it lies
 constexpr int kLanes = kWidth;       // columns of the narrow panel
 constexpr int kPanel = 2 * kLanes;   // columns of a full panel
 
@@ -74,19 +73,21 @@ UM_INLINE size_t staged_bytes(int64_t rows, int64_t words) {
 // ---- tiles (tile.cpp)
 
 struct Tile {
-  const uint32_t* a;   // [steps][rows], or rows a_stride words apart
-  const uint32_t* b;   // [steps][kPanel or kLanes]
-  int64_t steps;       // words of B per lane
-  const float* init;   // start value, null for zero
-  int64_t init_stride; // 0: one row for all
-  void* out;           // f32, or bf16 if half
-  int64_t out_stride;  // elements
+  const uint32_t* a;     // [steps][rows], or rows a_stride words apart
+  const uint32_t* b;     // [steps][kPanel or kLanes]
+  int64_t steps;         // words of B per lane
+  const void* init;      // added to the sums, f32 or bf16 if init_half; null for zero
+  int64_t init_stride;   // elements; 0: one row for all
+  void* out;             // f32, or bf16 if half
+  int64_t out_stride;    // elements
   bool half;
   const uint32_t* next;  // read ahead from here, one cache line per step
-  int64_t a_stride = 0;  // 0: [steps][rows]
+  int64_t a_stride = 0;  // words; 0: [steps][rows]
+  bool init_half = false;
+  const float* bias = nullptr;  // one row, added as well
 };
 using TileFn = void (*)(const Tile&);
-// vectors: 1 for a narrow panel, 2 for a full one; 1 <= rows <= kTileRows, with `direct` (a_stride > 0) kDirectRows.
+// vectors: 1 for a narrow panel, 2 for a full one; 1 <= rows <= kTileRows; direct: the tile has an a_stride.
 TileFn tile_kernel(Compute c, int rows, int vectors, bool direct = false);
 
 // ---- driver (driver.cpp)
@@ -97,13 +98,14 @@ struct Panels {
   int64_t words;  // words per column
 };
 
-// c[row, col] = alpha * acc + beta * c + bias[col]
+// c[row, col] = alpha * acc + beta * c + bias[col] + residual[row, col]; summed in f32, rounded once
 struct Output {
   void* data;
   int dtype;
   int64_t stride;
   const float* bias;
   float alpha, beta;
+  const void* residual = nullptr;  // laid out like c, and may be c
 };
 
 // One of the products that are summed into an output: staged rows, or rows as they lie in memory, against
@@ -116,8 +118,15 @@ struct Product {
   bool direct = false;
 };
 
-// One block of rows: the sum of `count` products of the same shape, panels [first, last). Either all are direct
-// or none.
+// Whether tiles can read rows of A where they lie: as words, with k to the end of the last of them, and not so
+// far apart that all rows fall into the same sets of the first-level cache.
+bool can_read_in_place(Compute c, const Source& a, int64_t k);
+// Rows [row, row + rows) of A for a product: in place if they can be, else interleaved into `staged`, which has
+// room for rows_bytes().
+Product rows_of(Compute c, const Source& a, int64_t row, int64_t rows, int64_t k, const Panels* b, uint32_t* staged);
+size_t rows_bytes(Compute c, const Source& a, int64_t rows, int64_t k);
+
+// One block of rows: the sum of `count` products of the same shape, panels [first, last).
 void multiply_block(const Product* products, int count, int64_t row, int64_t rows, int64_t first, int64_t last,
                     const Output& out);
 

@@ -10,9 +10,10 @@ constexpr int64_t kTallSteps = 128;          // words per pass of a long sum
 constexpr int64_t kTallPanels = 3;
 
 template <class T>
-void finish_rows(const float* acc, int64_t rows, int64_t columns, T* c, const Output& out, const float* bias) {
+void finish_rows(const float* acc, int64_t rows, int64_t columns, T* c, const Output& out, const float* bias,
+                 const T* residual) {
   const Vf alpha = splat(out.alpha), beta = splat(out.beta);
-  for (int64_t i = 0; i < rows; ++i, acc += kPanel, c += out.stride) {
+  for (int64_t i = 0; i < rows; ++i, acc += kPanel, c += out.stride, residual += residual ? out.stride : 0) {
     for (int64_t j = 0; j < columns; j += kLanes) {
       const int n = static_cast<int>(smaller(kLanes, columns - j));
       Vf v = load(acc + j);
@@ -20,10 +21,12 @@ void finish_rows(const float* acc, int64_t rows, int64_t columns, T* c, const Ou
       if (n == kLanes) {
         if (out.beta != 0.0f) v = fma(beta, load(c + j), v);
         if (bias) v = v + load(bias + j);
+        if (residual) v = v + load(residual + j);
         store(c + j, v);
       } else {
         if (out.beta != 0.0f) v = fma(beta, load_n(c + j, n), v);
         if (bias) v = v + load_n(bias + j, n);
+        if (residual) v = v + load_n(residual + j, n);
         store_n(c + j, v, n);
       }
     }
@@ -36,30 +39,13 @@ struct MultiplyJob {
   int64_t m, k, block, panels_per_chunk, chunks_per_block;
   const Panels* b;
   const Output* out;
-  bool direct;
   bool failed;
 };
 
-// Staging pays when rows meet several panels. Rows that lie in memory as words can do without.
-bool can_read_in_place(Compute c, const Source& a, int64_t k, const Panels& b) {
-  if (panel_count(b.n) > 1 || a.k_stride != 1) return false;
-  return c == Compute::pairs ? a.dtype == kBF16 && k % 2 == 0 && a.lane_stride % 2 == 0
-                             : c == Compute::floats && a.dtype == kF32;
-}
-
 void multiply_chunk(void* context, int64_t begin, int64_t end, int) {
   MultiplyJob& job = *static_cast<MultiplyJob*>(context);
-  if (job.direct) {
-    const int64_t per_word = pairs_in_a(job.compute) ? 2 : 1, stride = job.a.lane_stride / per_word;
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t row = block * job.block, rows = smaller(job.block, job.m - row);
-      const Product product{job.compute, static_cast<const uint32_t*>(job.a.data) + row * stride, stride, job.b, true};
-      multiply_block(&product, 1, row, rows, 0, 1, *job.out);
-    }
-    return;
-  }
-  const int64_t words = words_a(job.compute, job.k);
-  auto* staged = static_cast<uint32_t*>(scratch(kSlotStaged, staged_bytes(smaller(job.block, job.m), words)));
+  const size_t bytes = rows_bytes(job.compute, job.a, smaller(job.block, job.m), job.k);
+  auto* staged = static_cast<uint32_t*>(scratch(kSlotStaged, bytes));
   if (!staged) {
     __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
     return;
@@ -69,8 +55,7 @@ void multiply_chunk(void* context, int64_t begin, int64_t end, int) {
     const int64_t rows = smaller(job.block, job.m - row);
     const int64_t first = chunk % job.chunks_per_block * job.panels_per_chunk;
     const int64_t last = smaller(first + job.panels_per_chunk, panel_count(job.b->n));
-    interleave_rows(staged, job.a, row, rows, kTileRows, job.k, job.compute);
-    const Product product{job.compute, staged, words, job.b};
+    const Product product = rows_of(job.compute, job.a, row, rows, job.k, job.b, staged);
     multiply_block(&product, 1, row, rows, first, last, *job.out);
   }
 }
@@ -135,49 +120,70 @@ void tall_chunk(void* context, int64_t begin, int64_t end, int) {
 
 }  // namespace
 
+bool can_read_in_place(Compute c, const Source& a, int64_t k) {
+  const bool half = c == Compute::pairs, even = k % 2 == 0 && (!half || a.lane_stride % 2 == 0);
+  return a.k_stride == 1 && a.dtype == (half ? kBF16 : kF32) && (c == Compute::floats || even) &&
+         a.lane_stride * dtype_size(a.dtype) % 4096 != 0;
+}
+
+Product rows_of(Compute c, const Source& a, int64_t row, int64_t rows, int64_t k, const Panels* b, uint32_t* staged) {
+  if (can_read_in_place(c, a, k)) {
+    const int64_t words = a.lane_stride / (c == Compute::pairs ? 2 : 1);
+    return Product{c, static_cast<const uint32_t*>(a.data) + row * words, words, b, true};
+  }
+  interleave_rows(staged, a, row, rows, kTileRows, k, c);
+  return Product{c, staged, words_a(c, k), b};
+}
+
+size_t rows_bytes(Compute c, const Source& a, int64_t rows, int64_t k) {
+  return staged_bytes(can_read_in_place(c, a, k) ? 0 : rows, words_a(c, k));
+}
+
 void multiply_block(const Product* products, int count, int64_t row, int64_t rows, int64_t first, int64_t last,
                     const Output& out) {
   alignas(64) float acc[kTileRows * kPanel];
   const int64_t n = products[0].b->n;
   const bool half = out.dtype == kBF16;
-  const int64_t height = products[0].direct ? kDirectRows : kTileRows;
-  const bool plain = out.alpha == 1.0f && (out.beta == 0.0f || (out.beta == 1.0f && !out.bias && !half));
+  const bool plain = out.alpha == 1.0f && (out.beta == 0.0f || (out.beta == 1.0f && !out.residual));
   for (int64_t p = first; p < last; ++p) {
     const int64_t column = p * kPanel, columns = smaller(kPanel, n - column);
     const int vectors = columns <= kLanes ? 1 : 2;
-    const bool direct = plain && columns == vectors * kLanes;
+    const bool whole = plain && columns == vectors * kLanes;
     const float* bias = out.bias ? out.bias + column : nullptr;
-    for (int64_t i = 0; i < rows; i += height) {
-      const int lanes = static_cast<int>(smaller(height, rows - i));
-      const int64_t offset = (row + i) * out.stride + column;
-      void* place = static_cast<char*>(out.data) + offset * (half ? 2 : 4);
+    for (int64_t i = 0; i < rows; i += kTileRows) {
+      const int lanes = static_cast<int>(smaller(kTileRows, rows - i));
+      const int64_t offset = ((row + i) * out.stride + column) * (half ? 2 : 4);
+      void* place = static_cast<char*>(out.data) + offset;
+      const void* residual = out.residual ? static_cast<const char*>(out.residual) + offset : nullptr;
       for (int q = 0; q < count; ++q) {
         const Product& product = products[q];
         const int64_t words = product.b->words;
         const uint32_t* panel = product.b->data + p * kPanel * words;
-        // While a panel is used tile by tile, the first tiles fetch the next one.
-        const uint32_t* next = panel + kPanel * words + i / height * 16 * words;
+        // While a panel is used tile by tile, the first tiles fetch the next one; with the first panel, rows that
+        // lie in memory are fetched one tile ahead.
+        const uint32_t* next = product.direct && p == first
+                                   ? product.a + (i + kTileRows) * product.a_words
+                                   : panel + kPanel * words + i / kTileRows * 16 * words;
         const int64_t stride = product.direct ? product.a_words : 0;
         Tile tile{product.a + i * product.a_words, panel, words, q ? acc : nullptr, kPanel, acc, kPanel, false, next, stride};
-        if (q == 0 && direct && out.beta == 1.0f) {
-          tile.init = static_cast<const float*>(place);
+        if (q == 0 && whole) {
+          tile.bias = bias;
+          tile.init = out.beta != 0.0f ? place : residual;
           tile.init_stride = out.stride;
-        } else if (q == 0 && direct && bias) {
-          tile.init = bias;
-          tile.init_stride = 0;
+          tile.init_half = half;
         }
-        if (direct && q == count - 1) {
+        if (q == count - 1 && whole) {
           tile.out = place;
           tile.out_stride = out.stride;
           tile.half = half;
         }
         tile_kernel(product.compute, lanes, vectors, product.direct)(tile);
       }
-      if (direct) continue;
+      if (whole) continue;
       if (half)
-        finish_rows(acc, lanes, columns, static_cast<bf16*>(place), out, bias);
+        finish_rows(acc, lanes, columns, static_cast<bf16*>(place), out, bias, static_cast<const bf16*>(residual));
       else
-        finish_rows(acc, lanes, columns, static_cast<float*>(place), out, bias);
+        finish_rows(acc, lanes, columns, static_cast<float*>(place), out, bias, static_cast<const float*>(residual));
     }
   }
 }
@@ -191,7 +197,7 @@ int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks) {
 
 Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& b, const Output& out) {
   if (m <= 0 || b.n <= 0) return Status::ok;
-  MultiplyJob job{c, a, m, k, block_rows(c, m, k, 8), 0, 0, &b, &out, can_read_in_place(c, a, k, b), false};
+  MultiplyJob job{c, a, m, k, block_rows(c, m, k, 8), 0, 0, &b, &out, false};
   const int64_t blocks = ceil_div(m, job.block), panels = panel_count(b.n);
   // Splitting columns repeats the staging of rows, so only as far as the balance needs it.
   const int64_t split = blocks >= kWantedBlocks ? 1 : ceil_div(kWantedBlocks, blocks);

@@ -69,7 +69,7 @@ void multiply_panel(const Job& job, int64_t b, const uint32_t* panel, int64_t co
   const int64_t columns = smaller(kPanel, job.lanes - column);
   const int vectors = columns <= kLanes ? 1 : 2;
   const bool half = out.dtype == kBF16, add = out.beta != 0.0f;
-  const bool direct = columns == vectors * kLanes && (!add || (!half && !out.bias));
+  const bool direct = columns == vectors * kLanes;
   const float* bias = out.bias ? out.bias + column : nullptr;
   for (int64_t i = 0; i < job.rows_of(b); i += kTileRows) {
     const int height = static_cast<int>(smaller(kTileRows, job.rows_of(b) - i));
@@ -78,8 +78,10 @@ void multiply_panel(const Job& job, int64_t b, const uint32_t* panel, int64_t co
     const uint32_t* a = job.block(b) + i * job.a_words;
     Tile tile{a, panel, job.words, nullptr, 0, acc, kPanel, false, a + kTileRows * job.a_words};
     if (direct) {
-      tile.init = add ? static_cast<const float*>(place) : bias;
-      tile.init_stride = add ? out.stride : 0;
+      tile.bias = bias;
+      tile.init = add ? place : nullptr;
+      tile.init_stride = out.stride;
+      tile.init_half = half;
       tile.out = place;
       tile.out_stride = out.stride;
       tile.half = half;

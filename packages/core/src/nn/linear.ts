@@ -1,4 +1,5 @@
 import { linearGroup } from '../ops/adapted-linear';
+import { add } from '../ops/binary';
 import type { FrozenWeight } from '../ops/frozen-weight';
 import { type FeedForwardActivation, feedForward } from '../ops/feed-forward';
 import { linear } from '../ops/linear';
@@ -44,6 +45,13 @@ export class Linear {
     return this.adapter ? this.adapter.forward(x, this, ctx) : linear(x, this.weight, this.bias);
   }
 
+  /** forward(x) + residual [T, out] if there is one, in one op where there is no adapter. */
+  forwardOnto(x: Tensor, residual: Tensor | null, ctx: ForwardContext): Tensor {
+    if (!this.adapter) return linear(x, this.weight, this.bias, residual);
+    const y = this.adapter.forward(x, this, ctx);
+    return residual ? add(y, residual) : y;
+  }
+
   dispose(): void {
     this.weight.dispose();
     this.bias?.dispose();
@@ -79,26 +87,27 @@ export function forwardTogether(
 }
 
 /**
- * The feed-forward part of a layer on x [T, d]: one op where its linears are frozen, else op by op with gate and
- * up together. gate belongs to 'swiglu' alone.
+ * The feed-forward part of a layer on x [T, d] plus a residual [T, d], if given: one op where its linears are frozen, else op
+ * by op with gate and up together. gate belongs to 'swiglu' alone.
  */
 export function forwardFeedForward(
   { up, gate, down }: { up: Linear; gate?: Linear; down: Linear },
   activation: FeedForwardActivation,
   x: Tensor,
+  residual: Tensor | null,
   ctx: ForwardContext,
 ): Tensor {
   if (!up.adapter && !down.adapter && !gate?.adapter) {
-    return feedForward(x, { up, down, ...(gate ? { gate } : {}) }, activation);
+    return feedForward(x, { up, down, ...(gate ? { gate } : {}) }, activation, residual);
   }
   if (gate) {
     const [g, u] = forwardTogether([gate, up], x, ctx);
-    return down.forward(swiglu(g!, u!), ctx);
+    return down.forwardOnto(swiglu(g!, u!), residual, ctx);
   }
   const wide = up.forward(x, ctx);
   const active =
     activation === 'relu'
       ? relu(wide)
       : gelu(wide, { approximate: activation === 'gelu' ? 'none' : 'tanh' });
-  return down.forward(active, ctx);
+  return down.forwardOnto(active, residual, ctx);
 }

@@ -2,8 +2,9 @@ import { record } from '../autograd/node';
 import { empty, type Tensor } from '../tensor/tensor';
 import type { FrozenWeight } from './frozen-weight';
 import { linear } from './linear';
-import { shapeFault, wantsGrad } from './shared/check';
+import { checkResidual, shapeFault, wantsGrad } from './shared/check';
 import { checkLinear } from './shared/low-rank';
+import { onTop } from './shared/on-top';
 import { packCode } from './shared/weight-pack';
 import { swiglu } from './swiglu';
 import { gelu, relu } from './unary';
@@ -33,7 +34,8 @@ const codes: Readonly<Record<FeedForwardActivation, number>> = {
 
 /**
  * The feed-forward part of a transformer layer with frozen weights: act(x W_upᵀ + b) W_downᵀ + b, or with
- * a gate (silu(x W_gateᵀ) · x W_upᵀ) W_downᵀ (Shazeer 2020). x [T, d] -> [T, d] in x's dtype. A block of rows
+ * a gate (silu(x W_gateᵀ) · x W_upᵀ) W_downᵀ (Shazeer 2020), plus a residual like x if there is one, before the one
+ * rounding. x [T, d] -> [T, d] in x's dtype. A block of rows
  * passes through all products while it is in cache, so the activated [T, wide] is never stored. Saves the
  * products before the activation, one or two of [T, wide]; outside the tape nothing of that size. Trainable
  * biases, quantised weights and packs of different dtypes are computed op by op.
@@ -42,19 +44,21 @@ export function feedForward(
   x: Tensor,
   { up, gate, down }: FeedForwardWeights,
   activation: FeedForwardActivation,
+  residual: Tensor | null = null,
 ): Tensor {
   const parts = gate ? [up, gate, down] : [up, down];
   check(x, up, gate, down, activation);
+  if (residual) checkResidual('feedForward', x, residual, up.weight.inFeatures);
   const { dtype: packed } = up.weight;
   const fused =
     up.weight.quantization === null &&
     parts.every(({ weight, bias }) => weight.dtype === packed && !bias?.requiresGrad);
-  if (!fused) return composed(x, up, gate, down, activation);
+  if (!fused) return composed(x, up, gate, down, activation, residual);
   const { backend, dtype } = x;
   const m = x.shape[0]!;
   const [wide, d] = [up.weight.outFeatures, up.weight.inFeatures];
   const args = [x.code, packCode(up.weight, dtype), m, d, wide, codes[activation]];
-  const taped = wantsGrad(x);
+  const taped = wantsGrad(x, residual);
   const u = taped ? empty([m, wide], dtype, backend) : null;
   const g = taped && gate ? empty([m, wide], dtype, backend) : null;
   const y = empty([m, d], dtype, backend);
@@ -70,24 +74,28 @@ export function feedForward(
       u?.handle ?? 0,
       g?.handle ?? 0,
       y.handle,
+      residual?.handle ?? 0,
     ],
     args,
   );
   if (u) {
     const packs = parts.map(({ weight }) => weight.packedTranspose);
-    record('feedForward', y, [x], [u, ...packs, ...(g ? [g] : [])], (dy, node) => {
+    const like = { shape: [m, d], dtype, backend };
+    record('feedForward', y, [x, residual], [u, ...packs, ...(g ? [g] : [])], (dy, node) => {
       const handles = node.saved.map((t) => t.handle);
       const [su, upT] = handles;
       const [gateT, downT, sg] = gate ? handles.slice(2) : [0, handles[2], 0];
-      const sum = node.takeOwnPending(0, dtype);
-      const dx = sum ?? empty([m, d], dtype, backend);
+      // First, so that where the residual is x itself its gradient is added in the same pass.
+      node.give(1, dy);
+      if (!node.needs(0)) return;
+      const { before, dx } = onTop(node, 0, like);
       backend.launch(
         'feed_forward_grad',
-        [dy.handle, su!, sg!, upT!, gateT!, downT!, dx.handle],
-        [...args, sum ? 1 : 0],
+        [dy.handle, su!, sg!, upT!, gateT!, downT!, dx.handle, before?.handle ?? 0],
+        args,
       );
       node.give(0, dx);
-      sum?.dispose();
+      before?.dispose();
     });
     u.dispose();
     g?.dispose();
@@ -101,6 +109,7 @@ function composed(
   gate: Projection | undefined,
   down: Projection,
   activation: FeedForwardActivation,
+  residual: Tensor | null,
 ): Tensor {
   const wide = linear(x, up.weight, up.bias);
   const active = gate
@@ -108,7 +117,7 @@ function composed(
     : activation === 'relu'
       ? relu(wide)
       : gelu(wide, { approximate: activation === 'gelu' ? 'none' : 'tanh' });
-  return linear(active, down.weight, down.bias);
+  return linear(active, down.weight, down.bias, residual);
 }
 
 function check(

@@ -146,9 +146,10 @@ function groupCase(label: string, m: number, k: number, outs: number[], gated: b
 export function feedForwardCase(
   activation: FeedForwardActivation,
   [m, d, wide]: readonly [number, number, number],
-  large = false,
+  { large = false, residual = 'none' }: { large?: boolean; residual?: 'none' | 'own' | 'x' } = {},
 ): OpCase {
   const gated = activation === 'swiglu';
+  const onTop = { none: '', own: ' on top of a residual', x: ' on top of x' }[residual];
   const scaled = (rows: number, cols: number) => frozen(data([rows, cols]));
   const inputs: InputSpec[] = [
     data([m, d]),
@@ -156,14 +157,21 @@ export function feedForwardCase(
     scaled(d, wide),
     frozen(parameter([wide])),
     frozen(parameter([d])),
+    ...(residual === 'own' ? [data([m, d])] : []),
     ...(gated ? [scaled(wide, d)] : []),
   ];
+  // What follows the biases: the residual, if it has an array of its own, and the gate.
+  const extras = (x: Tensor, rest: readonly (Tensor | undefined)[]) => ({
+    gate: gated ? rest.at(-1) : undefined,
+    onto: residual === 'own' ? rest[0]! : residual === 'x' ? x : null,
+  });
   const product = (x: Tensor, w: Tensor): Tensor => matmul(x, w, { transposeB: true });
   return row(
     'feedForward',
-    `${activation}, ${m} tokens`,
+    `${activation}, ${m} tokens${onTop}`,
     inputs,
-    ([x, up, down, upBias, downBias, gate]) => {
+    ([x, up, down, upBias, downBias, ...rest]) => {
+      const { gate, onto } = extras(x!, rest);
       const dtype = x!.dtype === 'i32' ? 'f32' : x!.dtype;
       const pack = (w: Tensor) => FrozenWeight.pack(w, w.shape as [number, number], { dtype });
       const packs = [up!, down!, ...(gate ? [gate] : [])].map(pack);
@@ -177,20 +185,23 @@ export function feedForwardCase(
             ...(third ? { gate: { weight: third, bias: null } } : {}),
           },
           activation,
+          onto,
         );
       } finally {
         for (const weight of packs) weight.dispose();
       }
     },
     {
-      twin: ([x, up, down, upBias, downBias, gate]) => {
+      twin: ([x, up, down, upBias, downBias, ...rest]) => {
+        const { gate, onto } = extras(x!, rest);
         const wide = add(product(x!, up!), upBias!);
         const active = gate
           ? swiglu(product(x!, gate), wide)
           : activation === 'relu'
             ? relu(wide)
             : gelu(wide, { approximate: activation === 'gelu' ? 'none' : 'tanh' });
-        return add(product(active, down!), downBias!);
+        const y = add(product(active, down!), downBias!);
+        return onto ? add(y, onto) : y;
       },
       large,
     },
@@ -263,12 +274,21 @@ export const linearCases: OpCase[] = [
     { twin: ([x, w, b]) => add(matmul(x!, w!, { transposeB: true }), b!) },
   ),
   linearCase('without bias', 7, 19, 33),
+  row(
+    'linear',
+    'on top of a residual',
+    [data([7, 33]), frozen(data([19, 33])), parameter([19]), data([7, 19])],
+    ([x, w, b, r]) => withWeight(x!, w!, (weight) => linear(x!, weight, b!, r!)),
+    { twin: ([x, w, b, r]) => add(add(matmul(x!, w!, { transposeB: true }), b!), r!) },
+  ),
   adaptedCase('LoRA', [7, 19, 33, 6], false),
   adaptedCase('three gated experts', [7, 19, 33, 6], true),
   feedForwardCase('gelu', [7, 11, 19]),
   feedForwardCase('gelu_tanh', [7, 11, 19]),
   feedForwardCase('relu', [7, 11, 19]),
   feedForwardCase('swiglu', [7, 11, 19]),
+  feedForwardCase('gelu', [7, 11, 19], { residual: 'x' }),
+  feedForwardCase('swiglu', [7, 11, 19], { residual: 'own' }),
   groupCase('q, k, v with LoRA', 7, 33, [19, 16, 5], false),
   groupCase('gated experts beside a frozen one', 7, 33, [19, 16], true),
   ...quantizedCases,

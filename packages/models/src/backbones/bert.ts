@@ -112,25 +112,20 @@ export class BertBackbone implements Backbone {
         headDim,
         causal: false,
       });
-      const attended = addNorm(
-        layer.attentionOutput.forward(mixed, ctx),
-        x,
-        layer.attentionNorm,
-        layerNormEps,
-      );
-      const { intermediate, output } = layer;
-      const narrow = forwardFeedForward(
-        { up: intermediate, down: output },
-        activation,
-        attended,
-        ctx,
-      );
-      return addNorm(narrow, attended, layer.outputNorm, layerNormEps);
+      // A frozen linear adds the residual to its own sums; beside an adapter the norm does.
+      const { attentionOutput, intermediate, output } = layer;
+      const [early, late] = attentionOutput.adapter ? [null, x] : [x, null];
+      const mixture = attentionOutput.forwardOnto(mixed, early, ctx);
+      const attended = addNorm(mixture, late, layer.attentionNorm, layerNormEps);
+      const parts = { up: intermediate, down: output };
+      const [first, last] = output.adapter ? [null, attended] : [attended, null];
+      const narrow = forwardFeedForward(parts, activation, attended, first, ctx);
+      return addNorm(narrow, last, layer.outputNorm, layerNormEps);
     });
   }
 }
 
-function addNorm(x: Tensor, residual: Tensor, norm: Norm, eps: number): Tensor {
+function addNorm(x: Tensor, residual: Tensor | null, norm: Norm, eps: number): Tensor {
   return layerNorm(x, norm.weight, norm.bias, eps, { residual });
 }
 

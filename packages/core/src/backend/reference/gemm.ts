@@ -79,13 +79,19 @@ function packWeight(c: Call): void {
   c.output(1, dtPack, n * k).set(oriented(w, k, n, trans !== 0));
 }
 
-/** y = x · packedᵀ + bias + beta y. */
+/** y = x · packedᵀ + bias + residual, which may be y. */
 function linearPacked(c: Call): void {
-  const [dtx, dtPack, m, n, k, beta] = c.numbers(6);
+  const [dtx, dtPack, m, n, k] = c.numbers(5);
   const x = c.input(0, dtx, m * k);
   const w = c.input(1, dtPack, n * k);
   const bias = c.optional(2, statCode(dtx), n);
-  store(c.output(3, dtx, m * n), multiply(x, w, m, n, k), n, 1, beta, bias);
+  const sum = multiply(x, w, m, n, k);
+  addResidual(sum, c.optional(3, dtx, m * n));
+  store(c.output(4, dtx, m * n), sum, n, 1, 0, bias);
+}
+
+export function addResidual(sum: Float64Array, residual: Reals | null): void {
+  if (residual) for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + residual[i]!;
 }
 
 export const gemmFamily = { gemm, pack_weight: packWeight, linear_packed: linearPacked };

@@ -53,6 +53,16 @@ export function checkBackend(op: string, a: Tensor, b: Tensor): void {
   }
 }
 
+/** A residual [T, columns] in x's dtype, for x [T, in]. */
+export function checkResidual(op: string, x: Tensor, residual: Tensor, columns: number): void {
+  checkBackend(op, x, residual);
+  checkDType(op, 'residual', residual, x.dtype);
+  const want = [x.shape[0]!, columns];
+  if (residual.shape.length !== 2 || residual.shape.some((d, i) => d !== want[i])) {
+    shapeFault(`${op} residual`, show(residual), `[${want.join(', ')}]`);
+  }
+}
+
 export function checkRank(op: string, what: string, x: Tensor, rank: number): void {
   if (x.shape.length !== rank) {
     shapeFault(`${op} ${what}`, `[${x.shape.join(', ')}]`, `${rank} dimensions`);
