@@ -8,6 +8,7 @@ namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
 constexpr int kSlotPanels = 7;
+constexpr int64_t kTallDepth = 512;            // a sum this long over few rows of op(a)
 constexpr int64_t kPanelBudget = 64 << 20;  // bytes of op(b) interleaved at a time
 
 Status gemm(const KernelArgs& args) {
@@ -24,6 +25,10 @@ Status gemm(const KernelArgs& args) {
   const bool pairs = pairs_in_b(c);
   const int64_t words = words_b(c, k);
   const Source a{args.buf[0], dta, trans_a ? 1 : k, trans_a ? m : 1};
+  if (trans_a && m <= kTallRows && k >= kTallDepth) {
+    const Source b{args.buf[1], dtb, trans_b ? k : 1, trans_b ? 1 : n};
+    return multiply_tall(c, a, m, b, n, k, Output{args.buf[2], dtc, n, args.ptr<float>(3), alpha, beta});
+  }
   const int64_t wide = smaller(ceil_div(n, kPanel), larger(1, kPanelBudget / (kPanel * 4 * larger(words, 1)))) * kPanel;
   auto* data = static_cast<uint32_t*>(scratch(kSlotPanels, panel_bytes(smaller(n, wide), words)));
   if (!data) return no_scratch();

@@ -130,15 +130,20 @@ size_t rows_bytes(Compute c, const Source& a, int64_t rows, int64_t k);
 void multiply_block(const Product* products, int count, int64_t row, int64_t rows, int64_t first, int64_t last,
                     const Output& out);
 
+// Writes finished sums [rows, kPanel] to rows and columns of the output.
+void finish_block(const float* acc, int64_t row, int64_t rows, int64_t column, int64_t columns, const Output& out);
+
 // Rows per block such that a staged block stays in the second-level cache and there are enough blocks.
 int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks);
 
 // out[m, n] = A B over all threads.
 Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& b, const Output& out);
 
-// out[r, n] (or out[n, r] if transposed) = sum over t of p[t, r] q[t, n]: few rows, long sums. Rows of p
-// are p_stride apart.
-Status multiply_tall(Compute c, const float* p, int64_t p_stride, int64_t r, const void* q, int dtype_q, int64_t n,
-                     int64_t t, float* out, bool transposed);
+// ---- long sums (tall.cpp)
+
+// out[r, n] = sum over t of p[t, r] q[t, n]: few rows, so that q is interleaved as it is read. p has the rows as
+// lanes, q the columns.
+Status multiply_tall(Compute c, const Source& p, int64_t r, const Source& q, int64_t n, int64_t t, const Output& out);
+constexpr int64_t kTallRows = 128;  // up to here it beats multiply
 
 }  // namespace unimoer::UNIMOER_ISA_NS

@@ -3,11 +3,9 @@
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
-constexpr int kSlotStaged = 4, kSlotShared = 5, kSlotSums = 6;  // scratch slots of this file
+constexpr int kSlotStaged = 4;  // scratch slot of this file
 constexpr int64_t kBlockBytes = 320 << 10;   // staged rows of one block
 constexpr int64_t kWantedBlocks = 24;        // enough that two threads end together
-constexpr int64_t kTallSteps = 128;          // words per pass of a long sum
-constexpr int64_t kTallPanels = 3;
 
 template <class T>
 void finish_rows(const float* acc, int64_t rows, int64_t columns, T* c, const Output& out, const float* bias,
@@ -60,65 +58,20 @@ void multiply_chunk(void* context, int64_t begin, int64_t end, int) {
   }
 }
 
-struct TallJob {
-  Compute compute;
-  const uint32_t* p;  // staged, tiles of `height` lanes
-  int64_t r, height, t, words;
-  Source q;
-  int64_t n;
-  float* out;
-  bool transposed, failed;
-};
-
-void store_tall(const TallJob& job, const float* sums, int64_t column, int64_t columns) {
-  constexpr int64_t stride = kTallPanels * kPanel;
-  if (job.transposed) {
-    for (int64_t j = 0; j < columns; ++j)
-      for (int64_t i = 0; i < job.r; ++i) job.out[(column + j) * job.r + i] = sums[i * stride + j];
-  } else {
-    for (int64_t i = 0; i < job.r; ++i)
-      for (int64_t j = 0; j < columns; ++j) job.out[i * job.n + column + j] = sums[i * stride + j];
-  }
-}
-
-// A group of columns: passes over t, each interleaving its part of q into first-level cache.
-void tall_columns(TallJob& job, int64_t group, uint32_t* panels, float* sums) {
-  constexpr int64_t stride = kTallPanels * kPanel;
-  const int64_t column = group * stride, columns = smaller(stride, job.n - column);
-  const int64_t per_word_a = job.compute == Compute::wide ? 2 : 1;
-  const int64_t per_word = pairs_in_b(job.compute) ? 2 : 1;
-  for (int64_t w = 0; w < job.words; w += kTallSteps) {
-    const int64_t steps = smaller(kTallSteps, job.words - w);
-    const int64_t t0 = w * per_word, length = smaller(steps * per_word, job.t - t0);
-    Source q = job.q;
-    q.data = static_cast<const char*>(q.data) + (t0 * q.k_stride + column) * dtype_size(q.dtype);
-    interleave_panels(panels, q, columns, length, pairs_in_b(job.compute), 0, panel_count(columns));
-    for (int64_t p = 0; p < panel_count(columns); ++p) {
-      const int vectors = columns - p * kPanel <= kLanes ? 1 : 2;
-      for (int64_t i = 0; i < job.r; i += job.height) {
-        const int rows = static_cast<int>(smaller(job.height, job.r - i));
-        float* out = sums + i * stride + p * kPanel;
-        const uint32_t* a = job.p + (i * job.words + w * rows) * per_word_a;
-        tile_kernel(job.compute, rows, vectors)(
-            Tile{a, panels + p * kPanel * steps, steps, w ? out : nullptr, stride, out, stride, false, a});
-      }
-    }
-  }
-  store_tall(job, sums, column, columns);
-}
-
-void tall_chunk(void* context, int64_t begin, int64_t end, int) {
-  TallJob& job = *static_cast<TallJob*>(context);
-  auto* panels = static_cast<uint32_t*>(scratch(kSlotStaged, kTallPanels * kPanel * kTallSteps * 4));
-  auto* sums = static_cast<float*>(scratch(kSlotSums, static_cast<size_t>(job.r) * kTallPanels * kPanel * 4));
-  if (!panels || !sums) {
-    __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
-    return;
-  }
-  for (int64_t group = begin; group < end; ++group) tall_columns(job, group, panels, sums);
-}
-
 }  // namespace
+
+void finish_block(const float* acc, int64_t row, int64_t rows, int64_t column, int64_t columns, const Output& out) {
+  const float* bias = out.bias ? out.bias + column : nullptr;
+  const int64_t at = row * out.stride + column;
+  const auto finish = [&](auto* c) {
+    const auto* residual = static_cast<decltype(c)>(const_cast<void*>(out.residual));
+    finish_rows(acc, rows, columns, c + at, out, bias, residual ? residual + at : nullptr);
+  };
+  if (out.dtype == kBF16)
+    finish(static_cast<bf16*>(out.data));
+  else
+    finish(static_cast<float*>(out.data));
+}
 
 bool can_read_in_place(Compute c, const Source& a, int64_t k) {
   const bool half = c == Compute::pairs, even = k % 2 == 0 && (!half || a.lane_stride % 2 == 0);
@@ -179,11 +132,7 @@ void multiply_block(const Product* products, int count, int64_t row, int64_t row
         }
         tile_kernel(product.compute, lanes, vectors, product.direct)(tile);
       }
-      if (whole) continue;
-      if (half)
-        finish_rows(acc, lanes, columns, static_cast<bf16*>(place), out, bias, static_cast<const bf16*>(residual));
-      else
-        finish_rows(acc, lanes, columns, static_cast<float*>(place), out, bias, static_cast<const float*>(residual));
+      if (!whole) finish_block(acc, row + i, lanes, column, columns, out);
     }
   }
 }
@@ -205,19 +154,6 @@ Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& 
   job.panels_per_chunk = smaller(panels, larger(least, ceil_div(panels, split)));
   job.chunks_per_block = ceil_div(panels, job.panels_per_chunk);
   parallel_for(blocks * job.chunks_per_block, 1, multiply_chunk, &job);
-  return job.failed ? fail(Status::out_of_memory, "no scratch memory for a matrix product") : Status::ok;
-}
-
-Status multiply_tall(Compute c, const float* p, int64_t p_stride, int64_t r, const void* q, int dtype_q, int64_t n,
-                     int64_t t, float* out, bool transposed) {
-  if (r <= 0 || n <= 0) return Status::ok;
-  const int64_t words = words_a(c, t);
-  auto* staged = static_cast<uint32_t*>(scratch(kSlotShared, staged_bytes(r, words)));
-  if (!staged) return fail(Status::out_of_memory, "no scratch memory for a matrix product");
-  TallJob job{c, staged, r, ceil_div(r, ceil_div(r, kTileRows)), t, words_b(c, t), Source{q, dtype_q, 1, n},
-              n, out, transposed, false};
-  interleave_rows(staged, Source{p, kF32, 1, p_stride}, 0, r, job.height, t, c);
-  parallel_for(ceil_div(n, kTallPanels * kPanel), 1, tall_chunk, &job);
   return job.failed ? fail(Status::out_of_memory, "no scratch memory for a matrix product") : Status::ok;
 }
 

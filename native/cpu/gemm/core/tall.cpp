@@ -1,0 +1,74 @@
+#include "cpu/gemm/core/core.h"
+
+namespace unimoer::UNIMOER_ISA_NS {
+namespace {
+
+constexpr int kSlotStaged = 4, kSlotSums = 6;  // scratch slots of this file
+constexpr int64_t kSteps = 128;                // words per pass, so that interleaved panels stay near
+constexpr int64_t kMaxPanels = 3;              // of a task
+constexpr int64_t kWantedTasks = 8;
+
+struct TallJob {
+  Compute compute;
+  Source p, q;
+  int64_t r, n, t, height, panels;  // height: lanes of a tile of p
+  const Output* out;
+  bool failed;
+};
+
+Source from(const Source& s, int64_t lane, int64_t step) {
+  Source part = s;
+  part.data = static_cast<const char*>(s.data) + (lane * s.lane_stride + step * s.k_stride) * dtype_size(s.dtype);
+  return part;
+}
+
+// Some columns, through all passes over t in order.
+void tall_columns(const TallJob& job, int64_t column, uint32_t* lanes, uint32_t* panels, float* sums) {
+  const int64_t columns = smaller(job.panels * kPanel, job.n - column), words = words_b(job.compute, job.t);
+  for (int64_t w = 0; w < words; w += kSteps) {
+    const int64_t per_word = pairs_in_b(job.compute) ? 2 : 1, t0 = w * per_word;
+    const int64_t steps = smaller(kSteps, words - w), length = smaller(steps * per_word, job.t - t0);
+    const int64_t lane_words = words_a(job.compute, length);
+    interleave_rows(lanes, from(job.p, 0, t0), 0, job.r, job.height, length, job.compute);
+    interleave_panels(panels, from(job.q, column, t0), columns, length, pairs_in_b(job.compute), 0, panel_count(columns));
+    for (int64_t p = 0; p < panel_count(columns); ++p) {
+      const int vectors = columns - p * kPanel <= kLanes ? 1 : 2;
+      for (int64_t i = 0; i < job.r; i += job.height) {
+        const int rows = static_cast<int>(smaller(job.height, job.r - i));
+        float* sum = sums + (p * job.r + i) * kPanel;
+        const uint32_t* a = lanes + i * lane_words;
+        tile_kernel(job.compute, rows, vectors)(
+            Tile{a, panels + p * kPanel * steps, steps, w ? sum : nullptr, kPanel, sum, kPanel, false, a});
+      }
+    }
+  }
+  for (int64_t p = 0; p < panel_count(columns); ++p)
+    finish_block(sums + p * job.r * kPanel, 0, job.r, column + p * kPanel, smaller(kPanel, columns - p * kPanel), *job.out);
+}
+
+void tall_tasks(void* context, int64_t begin, int64_t end, int) {
+  TallJob& job = *static_cast<TallJob*>(context);
+  const int64_t wide = job.panels * kPanel;
+  const size_t lane_bytes = (staged_bytes(job.r, 2 * kSteps) + 63) / 64 * 64;
+  auto* staged = static_cast<char*>(scratch(kSlotStaged, lane_bytes + static_cast<size_t>(wide * kSteps) * 4));
+  auto* sums = static_cast<float*>(scratch(kSlotSums, static_cast<size_t>(job.r * wide) * 4));
+  if (!staged || !sums) {
+    __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
+    return;
+  }
+  auto* panels = reinterpret_cast<uint32_t*>(staged + lane_bytes);
+  for (int64_t task = begin; task < end; ++task)
+    tall_columns(job, task * wide, reinterpret_cast<uint32_t*>(staged), panels, sums);
+}
+
+}  // namespace
+
+Status multiply_tall(Compute c, const Source& p, int64_t r, const Source& q, int64_t n, int64_t t, const Output& out) {
+  if (r <= 0 || n <= 0) return Status::ok;
+  const int64_t panels = smaller(kMaxPanels, ceil_div(panel_count(n), kWantedTasks));
+  TallJob job{c, p, q, r, n, t, ceil_div(r, ceil_div(r, kTileRows)), panels, &out, false};
+  parallel_for(ceil_div(n, panels * kPanel), 1, tall_tasks, &job);
+  return job.failed ? fail(Status::out_of_memory, "no scratch memory for a matrix product") : Status::ok;
+}
+
+}  // namespace unimoer::UNIMOER_ISA_NS
