@@ -140,7 +140,12 @@ Status run_tasks(const Problem& p, const Buffers<T>& b) {
       return;
     }
     const Workspace<T> w(arena, p.dim, plan.columns, plan.longest, summed);
-    if (plan.parts == 1) prefetch_inputs(p, b, start_of(p, begin), 0, kTile);
+    if (plan.parts == 1) {
+      Requests<T> requests;
+      requests.add_inputs(p, b, start_of(p, begin));
+      requests.spread(1);
+      for (int i = 0; i < requests.count; ++i) requests.ask();
+    }
     for (int64_t task = begin; task < end; ++task) run_unit<T>(p, b, plan, partials, task, end, w);
   });
   if (failed) return no_scratch();

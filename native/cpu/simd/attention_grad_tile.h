@@ -69,34 +69,45 @@ struct Upcoming {
   int64_t query, queries, key, keys;  // offsets in elements, rows
 };
 
-// Rows [j, j + step) of what comes next.
+// What to ask for amid the products of a tile of queries: the rows that it writes, then those that the
+// task reads after it. A few at a time, so that the requests do not crowd out the loads of the products.
 template <class T>
-void prefetch_inputs(const Problem& p, const Buffers<T>& b, const Upcoming& next, int64_t j, int64_t step) {
-  const auto left = [=](int64_t rows) UM_BODY { return rows - j < step ? rows - j : step; };
-  const int64_t bytes = p.dim * sizeof(T), q_ld = p.q_stride() * sizeof(T), kv_ld = p.kv_stride() * sizeof(T);
-  const T* queries[] = {b.q, b.grad, b.o};
-  const T* keys[] = {b.k, b.v};
-  for (const T* x : queries) {
-    prefetch_rows(x + next.query + j * p.q_stride(), q_ld, left(next.queries), bytes);
+struct Requests {
+  Ahead list[8];
+  int count = 0, at = 0;
+  int64_t rows = 0;  // of a turn
+  void add(const T* x, int64_t stride, int64_t n, int64_t dim) {
+    constexpr int64_t kSize = sizeof(T);
+    if (n > 0) list[count++] = Ahead{x, stride * kSize, n, dim * kSize, 0};
   }
-  for (const T* x : keys) {
-    prefetch_rows(x + next.key + j * p.kv_stride(), kv_ld, left(next.keys), bytes);
+  void add_inputs(const Problem& p, const Buffers<T>& b, const Upcoming& next) {
+    add(b.q + next.query, p.q_stride(), next.queries, p.dim);
+    add(b.grad + next.query, p.q_stride(), next.queries, p.dim);
+    add(b.k + next.key, p.kv_stride(), next.keys, p.dim);
+    add(b.v + next.key, p.kv_stride(), next.keys, p.dim);
+    add(b.o + next.query, p.q_stride(), next.queries, p.dim);
   }
-}
-
-template <class T>
-UM_INLINE void prefetch_step(const Span<T>& s, const QueryTile& tile, const Upcoming& next, int64_t j) {
-  const Problem& p = s.p;
-  prefetch_inputs(p, s.b, next, j, kStep);
-  const auto left = [j](int64_t rows) UM_BODY { return rows - j < kStep ? rows - j : kStep; };
-  const int64_t bytes = p.dim * sizeof(T), q_ld = p.q_stride() * sizeof(T), kv_ld = p.kv_stride() * sizeof(T);
-  T* sums[] = {s.b.dk, s.b.dv};
-  const int64_t dq = (s.first + tile.first + j) * p.q_stride() + tile.head * p.dim;
-  prefetch_rows(s.b.dq + dq, q_ld, left(tile.count), bytes);
-  if (!tile.last) return;
-  const int64_t dk = (s.first + j) * p.kv_stride() + s.kv_head * p.dim;
-  for (T* x : sums) prefetch_rows(x + dk, kv_ld, left(s.length), bytes);
-}
+  void add_outputs(const Span<T>& s, const QueryTile& tile) {
+    const Problem& p = s.p;
+    const int64_t dk = s.first * p.kv_stride() + s.kv_head * p.dim;
+    if (tile.last) {
+      add(s.b.dv + dk, p.kv_stride(), s.length, p.dim);
+      add(s.b.dk + dk, p.kv_stride(), s.length, p.dim);
+    }
+    add(s.b.dq + (s.first + tile.first) * p.q_stride() + tile.head * p.dim, p.q_stride(), tile.count, p.dim);
+  }
+  // Divides them among that many turns.
+  void spread(int64_t turns) {
+    int64_t all = 0;
+    for (int i = 0; i < count; ++i) all += list[i].left;
+    rows = all / turns + 1;
+  }
+  UM_INLINE void ask() {
+    if (at == count) return;
+    list[at].ask(rows);
+    at += list[at].left == 0;
+  }
+};
 
 // A row of C = A B over the queries from `skip` words on, added to the sums of `rows` keys.
 template <class T>
@@ -114,13 +125,14 @@ UM_INLINE void add_keys(const Span<T>& s, const uint32_t* a, const uint32_t* b, 
 // The keys from `j` on, up to kStep of them, which the queries of the tile from column q on see.
 template <class T>
 void run_keys(const Span<T>& s, const QueryTile& tile, int64_t j, int64_t rows, int64_t ahead,
-              uint32_t* across) {
+              uint32_t* across, Requests<T>& requests) {
   constexpr int64_t per = Word<T>::per, kRow = kTile / per;
   const Problem& p = s.p;
   const Workspace<T>& w = s.w;
   const int64_t width = round_up(words<T>(p.dim), kWidth);
   const int64_t begin = ahead < 0 ? -ahead / kStep * kStep : 0;
   uint32_t* slopes_at = per == 2 ? w.slopes : across;
+  const auto each = [&]() UM_BODY { requests.ask(); };
   for (int64_t q = begin; q < tile.padded;) {
     const bool pair = q % kStrip == 0 && q + kStrip <= tile.padded;
     const int64_t strip = q / kStrip * kStrip * width + q % kStrip;
@@ -129,9 +141,9 @@ void run_keys(const Span<T>& s, const QueryTile& tile, int64_t j, int64_t rows, 
                       p.log2_scale(), -ahead - q, w.weights + q / per, slopes_at + q / per, kRow, kRow,
                       across + q, kTile};
     if (pair) {
-      slopes<T, 2>(t, rows);
+      slopes<T, 2>(t, rows, each);
     } else {
-      slopes<T, 1>(t, rows);
+      slopes<T, 1>(t, rows, each);
     }
     q += pair ? kStrip : kWidth;
   }
@@ -175,13 +187,16 @@ void run_queries(Span<T>& s, const QueryTile& tile, const Upcoming& next) {
   pack_queries(s, tile);
   const int64_t end = p.causal ? tile.first + tile.count : s.length;
   T* const dq = s.b.dq + (s.first + tile.first) * ld + tile.head * dim;
+  Requests<T> requests;
+  requests.add_outputs(s, tile);
+  requests.add_inputs(p, s.b, next);
+  requests.spread((end + 3) / 4 * ((tile.count + kStrip - 1) / kStrip));
   for (int64_t j = 0; j < end; j += kTile) {
     const int64_t keys = end - j < kTile ? end - j : kTile;
     const Reach reach(p.causal, j, keys, tile.first, tile.count);
     for (int64_t r = 0; r < keys; r += kStep) {
-      prefetch_step(s, tile, next, j + r);
       run_keys(s, tile, j + r, keys - r < kStep ? keys - r : kStep, reach.ahead - r,
-               w.across + r / Word<T>::per * kTile);
+               w.across + r / Word<T>::per * kTile, requests);
     }
     const bool first = j == 0, last = j + kTile >= end;
     for (int64_t q = 0; q < tile.count; q += kStep) {

@@ -123,9 +123,10 @@ UM_INLINE void slope_tile(const SlopeTile& t) {
   if constexpr (MR % 2 == 1) put_slopes<T, NV, false>(t, MR - 1, d[MR - 1], nullptr);
 }
 
-template <class T, int MR, int NV>
-UM_INLINE int64_t slopes_by(const SlopeTile& t, int64_t m, int64_t rows) {
+template <class T, int MR, int NV, class F>
+UM_INLINE int64_t slopes_by(const SlopeTile& t, int64_t m, int64_t rows, const F& each) {
   for (; m + MR <= rows; m += MR) {
+    each();
     SlopeTile u = t;
     u.key += m * t.ld;
     u.value += m * t.ld;
@@ -138,13 +139,13 @@ UM_INLINE int64_t slopes_by(const SlopeTile& t, int64_t m, int64_t rows) {
   return m;
 }
 
-// `rows` keys against NV vectors of queries inside one strip.
-template <class T, int NV>
-__attribute__((noinline)) void slopes(const SlopeTile& t, int64_t rows) {
+// `rows` keys against NV vectors of queries inside one strip. Before a tile of keys, each() has a turn.
+template <class T, int NV, class F>
+__attribute__((noinline)) void slopes(const SlopeTile& t, int64_t rows, const F& each) {
   int64_t m = 0;
-  if constexpr (kWidth == 16) m = slopes_by<T, 4, NV>(t, m, rows);
-  m = slopes_by<T, 2, NV>(t, m, rows);
-  slopes_by<T, 1, NV>(t, m, rows);
+  if constexpr (kWidth == 16) m = slopes_by<T, 4, NV>(t, m, rows, each);
+  m = slopes_by<T, 2, NV>(t, m, rows, each);
+  slopes_by<T, 1, NV>(t, m, rows, each);
 }
 
 }  // namespace
