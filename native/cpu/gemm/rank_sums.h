@@ -42,8 +42,6 @@ UM_INLINE int64_t words_before(const RankSums& job, int i, const Segment& s, int
   return lanes * words;
 }
 
-UM_INLINE int64_t tile_height(int64_t ranks) { return ceil_div(ranks, ceil_div(ranks, kTileRows)); }
-
 // Words of temporary memory that stage_ranks needs for blocks of `rows` rows.
 UM_INLINE size_t stage_bytes(Compute c, int64_t rows) { return staged_bytes(kTileRows, words_a(c, rows)); }
 
@@ -91,21 +89,11 @@ void sum_columns(const RankSums& job, int index, int64_t task, uint32_t* panels,
     const int64_t ranks = ranks_in(sum, s), words = words_a(c, pass.rows), steps = words_b(c, pass.rows);
     if (ranks == 0) continue;
     const bool whole = ranks == sum.ranks;
-    const int64_t height = tile_height(ranks);
     const uint32_t* staged = job.staged + i * job.pass_words + words_before(job, index, s, words);
     const Source q{static_cast<const char*>(sum.q) + (pass.row * sum.n + column) * dtype_size(g.dtype_x), g.dtype_x, 1,
                    sum.n};
     interleave_panels(panels, q, columns, pass.rows, pairs_in_b(c), 0, panel_count(columns));
-    for (int64_t p = 0; p < panel_count(columns); ++p) {
-      const int vectors = columns - p * kPanel <= kLanes ? 1 : 2;
-      for (int64_t j = 0; j < ranks; j += height) {
-        const uint32_t* a = staged + j * words;
-        float* out = (whole ? sums : compact) + j * stride + p * kPanel;
-        const int rows = static_cast<int>(smaller(height, ranks - j));
-        tile_kernel(c, rows, vectors)(
-            Tile{a, panels + p * kPanel * steps, steps, whole ? out : nullptr, stride, out, stride, false, a});
-      }
-    }
+    sum_pass(c, staged, words, ranks, panels, steps, columns, whole ? sums : compact, stride, whole);
     const int32_t* list = s.ranks + (sum.member < 0 ? 0 : s.first[sum.member]);
     const int64_t base = sum.member < 0 ? 0 : g.member[sum.member].first;
     for (int64_t j = 0; !whole && j < ranks; ++j) {

@@ -130,8 +130,8 @@ size_t rows_bytes(Compute c, const Source& a, int64_t rows, int64_t k);
 void multiply_block(const Product* products, int count, int64_t row, int64_t rows, int64_t first, int64_t last,
                     const Output& out);
 
-// Writes finished sums [rows, kPanel] to rows and columns of the output.
-void finish_block(const float* acc, int64_t row, int64_t rows, int64_t column, int64_t columns, const Output& out);
+// Writes up to kPanel columns of finished sums, rows `acc_stride` apart, to rows and columns of the output.
+void finish_block(const float* acc, int64_t acc_stride, int64_t row, int64_t rows, int64_t column, int64_t columns, const Output& out);
 
 // Rows per block such that a staged block stays in the second-level cache and there are enough blocks.
 int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks);
@@ -140,6 +140,14 @@ int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks);
 Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& b, const Output& out);
 
 // ---- long sums (tall.cpp)
+
+// Even heights of tiles that together hold `rows` lanes.
+UM_INLINE int64_t tile_height(int64_t rows) { return ceil_div(rows, ceil_div(rows, kTileRows)); }
+
+// One pass of a long sum: `rows` lanes, staged by interleave_rows as tiles of tile_height(rows) with `words` words
+// each, by interleaved panels of `steps` words; into sums [rows, stride], on top of what they hold with add.
+void sum_pass(Compute c, const uint32_t* lanes, int64_t words, int64_t rows, const uint32_t* panels, int64_t steps,
+              int64_t columns, float* sums, int64_t stride, bool add);
 
 // out[r, n] = sum over t of p[t, r] q[t, n]: few rows, so that q is interleaved as it is read. p has the rows as
 // lanes, q the columns.

@@ -8,10 +8,10 @@ constexpr int64_t kBlockBytes = 320 << 10;   // staged rows of one block
 constexpr int64_t kWantedBlocks = 24;        // enough that two threads end together
 
 template <class T>
-void finish_rows(const float* acc, int64_t rows, int64_t columns, T* c, const Output& out, const float* bias,
+void finish_rows(const float* acc, int64_t acc_stride, int64_t rows, int64_t columns, T* c, const Output& out, const float* bias,
                  const T* residual) {
   const Vf alpha = splat(out.alpha), beta = splat(out.beta);
-  for (int64_t i = 0; i < rows; ++i, acc += kPanel, c += out.stride, residual += residual ? out.stride : 0) {
+  for (int64_t i = 0; i < rows; ++i, acc += acc_stride, c += out.stride, residual += residual ? out.stride : 0) {
     for (int64_t j = 0; j < columns; j += kLanes) {
       const int n = static_cast<int>(smaller(kLanes, columns - j));
       Vf v = load(acc + j);
@@ -60,12 +60,13 @@ void multiply_chunk(void* context, int64_t begin, int64_t end, int) {
 
 }  // namespace
 
-void finish_block(const float* acc, int64_t row, int64_t rows, int64_t column, int64_t columns, const Output& out) {
+void finish_block(const float* acc, int64_t acc_stride, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                  const Output& out) {
   const float* bias = out.bias ? out.bias + column : nullptr;
   const int64_t at = row * out.stride + column;
   const auto finish = [&](auto* c) {
     const auto* residual = static_cast<decltype(c)>(const_cast<void*>(out.residual));
-    finish_rows(acc, rows, columns, c + at, out, bias, residual ? residual + at : nullptr);
+    finish_rows(acc, acc_stride, rows, columns, c + at, out, bias, residual ? residual + at : nullptr);
   };
   if (out.dtype == kBF16)
     finish(static_cast<bf16*>(out.data));
@@ -132,7 +133,7 @@ void multiply_block(const Product* products, int count, int64_t row, int64_t row
         }
         tile_kernel(product.compute, lanes, vectors, product.direct)(tile);
       }
-      if (!whole) finish_block(acc, row + i, lanes, column, columns, out);
+      if (!whole) finish_block(acc, kPanel, row + i, lanes, column, columns, out);
     }
   }
 }

@@ -11,7 +11,7 @@ constexpr int64_t kWantedTasks = 8;
 struct TallJob {
   Compute compute;
   Source p, q;
-  int64_t r, n, t, height, panels;  // height: lanes of a tile of p
+  int64_t r, n, t, panels;
   const Output* out;
   bool failed;
 };
@@ -24,26 +24,17 @@ Source from(const Source& s, int64_t lane, int64_t step) {
 
 // Some columns, through all passes over t in order.
 void tall_columns(const TallJob& job, int64_t column, uint32_t* lanes, uint32_t* panels, float* sums) {
-  const int64_t columns = smaller(job.panels * kPanel, job.n - column), words = words_b(job.compute, job.t);
+  const int64_t stride = job.panels * kPanel, columns = smaller(stride, job.n - column);
+  const int64_t words = words_b(job.compute, job.t);
   for (int64_t w = 0; w < words; w += kSteps) {
     const int64_t per_word = pairs_in_b(job.compute) ? 2 : 1, t0 = w * per_word;
     const int64_t steps = smaller(kSteps, words - w), length = smaller(steps * per_word, job.t - t0);
-    const int64_t lane_words = words_a(job.compute, length);
-    interleave_rows(lanes, from(job.p, 0, t0), 0, job.r, job.height, length, job.compute);
+    interleave_rows(lanes, from(job.p, 0, t0), 0, job.r, tile_height(job.r), length, job.compute);
     interleave_panels(panels, from(job.q, column, t0), columns, length, pairs_in_b(job.compute), 0, panel_count(columns));
-    for (int64_t p = 0; p < panel_count(columns); ++p) {
-      const int vectors = columns - p * kPanel <= kLanes ? 1 : 2;
-      for (int64_t i = 0; i < job.r; i += job.height) {
-        const int rows = static_cast<int>(smaller(job.height, job.r - i));
-        float* sum = sums + (p * job.r + i) * kPanel;
-        const uint32_t* a = lanes + i * lane_words;
-        tile_kernel(job.compute, rows, vectors)(
-            Tile{a, panels + p * kPanel * steps, steps, w ? sum : nullptr, kPanel, sum, kPanel, false, a});
-      }
-    }
+    sum_pass(job.compute, lanes, words_a(job.compute, length), job.r, panels, steps, columns, sums, stride, w != 0);
   }
-  for (int64_t p = 0; p < panel_count(columns); ++p)
-    finish_block(sums + p * job.r * kPanel, 0, job.r, column + p * kPanel, smaller(kPanel, columns - p * kPanel), *job.out);
+  for (int64_t p = 0; p < columns; p += kPanel)
+    finish_block(sums + p, stride, 0, job.r, column + p, smaller(kPanel, columns - p), *job.out);
 }
 
 void tall_tasks(void* context, int64_t begin, int64_t end, int) {
@@ -63,10 +54,25 @@ void tall_tasks(void* context, int64_t begin, int64_t end, int) {
 
 }  // namespace
 
+void sum_pass(Compute c, const uint32_t* lanes, int64_t words, int64_t rows, const uint32_t* panels, int64_t steps,
+              int64_t columns, float* sums, int64_t stride, bool add) {
+  const int64_t height = tile_height(rows);
+  for (int64_t p = 0; p < panel_count(columns); ++p) {
+    const int vectors = columns - p * kPanel <= kLanes ? 1 : 2;
+    for (int64_t i = 0; i < rows; i += height) {
+      const int count = static_cast<int>(smaller(height, rows - i));
+      float* sum = sums + i * stride + p * kPanel;
+      const uint32_t* a = lanes + i * words;
+      tile_kernel(c, count, vectors)(
+          Tile{a, panels + p * kPanel * steps, steps, add ? sum : nullptr, stride, sum, stride, false, a});
+    }
+  }
+}
+
 Status multiply_tall(Compute c, const Source& p, int64_t r, const Source& q, int64_t n, int64_t t, const Output& out) {
   if (r <= 0 || n <= 0) return Status::ok;
   const int64_t panels = smaller(kMaxPanels, ceil_div(panel_count(n), kWantedTasks));
-  TallJob job{c, p, q, r, n, t, ceil_div(r, ceil_div(r, kTileRows)), panels, &out, false};
+  TallJob job{c, p, q, r, n, t, panels, &out, false};
   parallel_for(ceil_div(n, panels * kPanel), 1, tall_tasks, &job);
   return job.failed ? fail(Status::out_of_memory, "no scratch memory for a matrix product") : Status::ok;
 }
