@@ -19,7 +19,7 @@ struct Pair {
         k(args.i(3)),
         scale(args.f(4)),
         mask(args.ptr<float>(mask_buffer)) {}
-  UM_INLINE Compute compute() const { return dtype == kBF16 ? compute_for(kBF16, kBF16) : Compute::floats; }
+  UM_INLINE Compute compute() const { return compute_unpacked(dtype, dtype); }
   UM_INLINE bool fits(const KernelArgs& args, int q, int mask_buffer) const {
     const int64_t item = dtype_size(dtype);
     return n >= 0 && n < INT32_MAX && m > 0 && m < INT32_MAX && k > 0 && k < INT32_MAX && holds(args, q, n, k, item) &&

@@ -21,7 +21,7 @@ Status gemm(const KernelArgs& args) {
       !holds(args, 2, m, n, dtype_size(dtc)) || !holds_or_absent(args, 3, 1, n, 4))
     return too_small();
   if (m == 0 || n == 0) return Status::ok;
-  const Compute c = dta == kBF16 && dtb == kBF16 ? compute_for(dta, dtb) : Compute::floats;
+  const Compute c = compute_unpacked(dta, dtb);
   const bool pairs = pairs_in_b(c);
   const int64_t words = words_b(c, k);
   const Source a{args.buf[0], dta, trans_a ? 1 : k, trans_a ? m : 1};

@@ -57,7 +57,7 @@ struct Group {
 
 // Adapters multiply in f32, unless both the activations and the frozen weight are bf16.
 UM_INLINE Compute rank_compute(int dtype_x, int dtype_packed) {
-  return dtype_x == kBF16 && dtype_packed == kBF16 ? compute_for(kBF16, kBF16) : Compute::floats;
+  return compute_unpacked(dtype_x, dtype_packed);
 }
 
 UM_INLINE Status check_gates(const Group& g) {

@@ -3,7 +3,7 @@
 // Tiles of columns, blocks of rows and groups of tiles depend on the shape alone, and their results are
 // combined in order.
 #pragma once
-#include "cpu/gemm/core/core.h"
+#include "cpu/gemm/core/slices.h"
 #include "cpu/simd/kernel_util.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
@@ -110,12 +110,16 @@ UM_INLINE void add_columns(const Scores& s, const uint32_t* weights, int64_t row
   for (int64_t p = 0; p < panel_count(reverse.n); ++p) {
     const int vectors = reverse.n - p * kPanel <= kLanes ? 1 : 2;
     const uint32_t* panel = reverse.data + p * kPanel * reverse.words + skipped * vectors * kLanes;
-    for (int64_t i = 0; i < rows; i += kTileRows) {
-      float* out = sums + i * stride + p * kPanel;
-      tile_kernel(s.compute, static_cast<int>(smaller(kTileRows, rows - i)), vectors)(
-          Tile{weights + i * words, panel, steps, first ? nullptr : out, stride, out, stride, false,
-               panel + kPanel * reverse.words + i / kTileRows * 16 * steps});
-    }
+    each_slice(s.compute, panel, steps, vectors, [&](const Slice& slice) {
+      for (int64_t i = 0; i < rows; i += kTileRows) {
+        const int lanes = static_cast<int>(smaller(kTileRows, rows - i));
+        float* out = sums + i * stride + p * kPanel;
+        const bool begins = first && slice.first == 0;
+        tile_kernel(slice.compute, lanes, vectors)(
+            Tile{weights + i * words + slice.first * lanes, slice.data, slice.steps, begins ? nullptr : out, stride, out,
+                 stride, false, panel + kPanel * reverse.words + i / kTileRows * 16 * steps});
+      }
+    });
   }
 }
 

@@ -21,10 +21,13 @@ constexpr int kLanes = kWidth;       // columns of the narrow panel
 constexpr int kPanel = 2 * kLanes;   // columns of a full panel
 
 // floats: A and B in f32. pairs: bf16 pairs on both sides, by a dot instruction. wide: B in bf16
-// pairs, widened in registers, A in f32 with k padded to an even number.
+// pairs, widened a slice at a time (slices.h), A in f32 with k padded to an even number.
 enum class Compute { floats, pairs, wide };
 
+// For a B that lies packed in its own dtype.
 Compute compute_for(int dtype_a, int dtype_b);
+// For a B that is interleaved for this product only, and so may as well be widened then.
+Compute compute_unpacked(int dtype_a, int dtype_b);
 
 UM_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 UM_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -87,7 +90,8 @@ struct Tile {
   const float* bias = nullptr;  // one row, added as well
 };
 using TileFn = void (*)(const Tile&);
-// vectors: 1 for a narrow panel, 2 for a full one; 1 <= rows <= kTileRows; direct: the tile has an a_stride.
+// floats or pairs; vectors: 1 for a narrow panel, 2 for a full one; 1 <= rows <= kTileRows; direct: the tile has an
+// a_stride.
 TileFn tile_kernel(Compute c, int rows, int vectors, bool direct = false);
 
 // ---- driver (driver.cpp)

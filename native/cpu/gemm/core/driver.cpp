@@ -1,10 +1,11 @@
-#include "cpu/gemm/core/core.h"
+#include "cpu/gemm/core/slices.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
 constexpr int kSlotStaged = 4;  // scratch slot of this file
 constexpr int64_t kBlockBytes = 320 << 10;   // staged rows of one block
+constexpr int64_t kMaxTiles = 12;            // of one block
 constexpr int64_t kWantedBlocks = 24;        // enough that two threads end together
 
 template <class T>
@@ -58,6 +59,83 @@ void multiply_chunk(void* context, int64_t begin, int64_t end, int) {
   }
 }
 
+// Where the sums of one panel go: tiles that fill it write the result, others sums that finish_block takes further.
+struct OutputPanel {
+  const Output& out;
+  int64_t row, column, columns;
+  int vectors;
+  bool whole;
+
+  OutputPanel(const Output& o, int64_t r, int64_t c, int64_t n)
+      : out(o), row(r), column(c), columns(smaller(kPanel, n - c)), vectors(columns <= kLanes ? 1 : 2) {
+    const bool plain = out.alpha == 1.0f && (out.beta == 0.0f || (out.beta == 1.0f && !out.residual));
+    whole = plain && columns == vectors * kLanes;
+  }
+  // The ends of a tile at row i of the block, which begins or ends its sums or goes on with those in acc.
+  void set(Tile& tile, int64_t i, bool begins, bool ends, float* acc) const {
+    const bool half = out.dtype == kBF16;
+    const int64_t offset = ((row + i) * out.stride + column) * (half ? 2 : 4);
+    void* place = static_cast<char*>(out.data) + offset;
+    tile.init = begins ? nullptr : acc;
+    tile.out = acc;
+    tile.init_stride = tile.out_stride = kPanel;
+    if (begins && whole) {
+      tile.bias = out.bias ? out.bias + column : nullptr;
+      tile.init = out.beta != 0.0f ? place : out.residual ? static_cast<const char*>(out.residual) + offset : nullptr;
+      tile.init_stride = out.stride;
+      tile.init_half = half;
+    }
+    if (ends && whole) {
+      tile.out = place;
+      tile.out_stride = out.stride;
+      tile.half = half;
+    }
+  }
+};
+
+// A tile after the other, through all products.
+void tiles_by_row(const Product* products, int count, int64_t rows, int64_t p, bool first, const OutputPanel& to) {
+  alignas(64) float acc[kTileRows * kPanel];
+  for (int64_t i = 0; i < rows; i += kTileRows) {
+    const int lanes = static_cast<int>(smaller(kTileRows, rows - i));
+    for (int q = 0; q < count; ++q) {
+      const Product& product = products[q];
+      const int64_t words = product.b->words;
+      const uint32_t* panel = product.b->data + p * kPanel * words;
+      // While a panel is used tile by tile, the first tiles fetch the next one; with the first panel, rows that
+      // lie in memory are fetched one tile ahead.
+      const uint32_t* next = product.direct && first ? product.a + (i + kTileRows) * product.a_words
+                                                     : panel + kPanel * words + i / kTileRows * 16 * words;
+      const int64_t stride = product.direct ? product.a_words : 0;
+      Tile tile{product.a + i * product.a_words, panel, words, nullptr, 0, nullptr, 0, false, next, stride};
+      to.set(tile, i, q == 0, q == count - 1, acc);
+      tile_kernel(product.compute, lanes, to.vectors, product.direct)(tile);
+    }
+    if (!to.whole) finish_block(acc, kPanel, to.row + i, lanes, to.column, to.columns, to.out);
+  }
+}
+
+// A slice of the panel after the other, through all tiles.
+void tiles_by_slice(const Product* products, int count, int64_t rows, int64_t p, const OutputPanel& to) {
+  alignas(64) float acc[kMaxTiles * kTileRows * kPanel];
+  for (int q = 0; q < count; ++q) {
+    const Product& product = products[q];
+    const int64_t words = product.b->words, stride = product.direct ? product.a_words : 0;
+    each_slice(product.compute, product.b->data + p * kPanel * words, words, to.vectors, [&](const Slice& slice) {
+      const bool begins = q == 0 && slice.first == 0;
+      const bool ends = q == count - 1 && slice.last;
+      for (int64_t i = 0; i < rows; i += kTileRows) {
+        const int lanes = static_cast<int>(smaller(kTileRows, rows - i));
+        Tile tile{product.a + i * product.a_words + slice.first * (product.direct ? 1 : lanes), slice.data, slice.steps,
+                  nullptr, 0, nullptr, 0, false, slice.next + i / kTileRows * 16 * slice.steps, stride};
+        to.set(tile, i, begins, ends, acc + i * kPanel);
+        tile_kernel(slice.compute, lanes, to.vectors, product.direct)(tile);
+      }
+    });
+  }
+  if (!to.whole) finish_block(acc, kPanel, to.row, rows, to.column, to.columns, to.out);
+}
+
 }  // namespace
 
 void finish_block(const float* acc, int64_t acc_stride, int64_t row, int64_t rows, int64_t column, int64_t columns,
@@ -95,46 +173,14 @@ size_t rows_bytes(Compute c, const Source& a, int64_t rows, int64_t k) {
 
 void multiply_block(const Product* products, int count, int64_t row, int64_t rows, int64_t first, int64_t last,
                     const Output& out) {
-  alignas(64) float acc[kTileRows * kPanel];
-  const int64_t n = products[0].b->n;
-  const bool half = out.dtype == kBF16;
-  const bool plain = out.alpha == 1.0f && (out.beta == 0.0f || (out.beta == 1.0f && !out.residual));
+  bool wide = false;
+  for (int q = 0; q < count; ++q) wide = wide || products[q].compute == Compute::wide;
   for (int64_t p = first; p < last; ++p) {
-    const int64_t column = p * kPanel, columns = smaller(kPanel, n - column);
-    const int vectors = columns <= kLanes ? 1 : 2;
-    const bool whole = plain && columns == vectors * kLanes;
-    const float* bias = out.bias ? out.bias + column : nullptr;
-    for (int64_t i = 0; i < rows; i += kTileRows) {
-      const int lanes = static_cast<int>(smaller(kTileRows, rows - i));
-      const int64_t offset = ((row + i) * out.stride + column) * (half ? 2 : 4);
-      void* place = static_cast<char*>(out.data) + offset;
-      const void* residual = out.residual ? static_cast<const char*>(out.residual) + offset : nullptr;
-      for (int q = 0; q < count; ++q) {
-        const Product& product = products[q];
-        const int64_t words = product.b->words;
-        const uint32_t* panel = product.b->data + p * kPanel * words;
-        // While a panel is used tile by tile, the first tiles fetch the next one; with the first panel, rows that
-        // lie in memory are fetched one tile ahead.
-        const uint32_t* next = product.direct && p == first
-                                   ? product.a + (i + kTileRows) * product.a_words
-                                   : panel + kPanel * words + i / kTileRows * 16 * words;
-        const int64_t stride = product.direct ? product.a_words : 0;
-        Tile tile{product.a + i * product.a_words, panel, words, q ? acc : nullptr, kPanel, acc, kPanel, false, next, stride};
-        if (q == 0 && whole) {
-          tile.bias = bias;
-          tile.init = out.beta != 0.0f ? place : residual;
-          tile.init_stride = out.stride;
-          tile.init_half = half;
-        }
-        if (q == count - 1 && whole) {
-          tile.out = place;
-          tile.out_stride = out.stride;
-          tile.half = half;
-        }
-        tile_kernel(product.compute, lanes, vectors, product.direct)(tile);
-      }
-      if (!whole) finish_block(acc, kPanel, row + i, lanes, column, columns, out);
-    }
+    const OutputPanel panel(out, row, p * kPanel, products[0].b->n);
+    if (wide)
+      tiles_by_slice(products, count, rows, p, panel);
+    else
+      tiles_by_row(products, count, rows, p, p == first, panel);
   }
 }
 
@@ -142,7 +188,7 @@ int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks) {
   const int64_t fitting = kBlockBytes / (kTileRows * 4 * larger(words_a(c, k), 1));
   const int64_t balanced = ceil_div(m, kTileRows * wanted_blocks);
   // An even number of rows keeps bf16 pairs along rows inside one block.
-  return kTileRows * larger(1, smaller(smaller(fitting, balanced), 12));
+  return kTileRows * larger(1, smaller(smaller(fitting, balanced), kMaxTiles));
 }
 
 Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& b, const Output& out) {

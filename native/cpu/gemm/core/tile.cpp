@@ -20,11 +20,11 @@ struct Rows {
     if constexpr (kDirect) __asm__("" : "+r"(middle), "+r"(three), "+r"(five));
 #endif
   }
-  UM_INLINE Vf splat(int i, int word) const {
+  UM_INLINE Vf splat(int i) const {
     const char* from = kDirect && i >= 7 ? middle : base;
     const int j = i % 7;
     const int64_t at = j == 0 ? 0 : j == 3 ? three : j == 5 ? five : j == 6 ? 2 * three : j * one;
-    return splat_word(*reinterpret_cast<const uint32_t*>(from + (kDirect ? at + word * 4 : i * 4)));
+    return splat_word(*reinterpret_cast<const uint32_t*>(from + (kDirect ? at : i * 4)));
   }
   UM_INLINE void advance(int64_t words) { base += words * 4, middle += words * 4; }
 };
@@ -62,7 +62,7 @@ void tile(const Tile& t) {
       for (int j = 0; j < kVectors; ++j) y[j] = load_word_vector(b + j * kLanes);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
-        const Vf x = a.splat(i, 0);
+        const Vf x = a.splat(i);
 #pragma GCC unroll 2
         for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(x, y[j], acc[i][j]);
       }
@@ -75,7 +75,7 @@ void tile(const Tile& t) {
       for (int j = 0; j < kVectors; ++j) y[j] = (Vi)load_word_vector(b + j * kLanes);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
-        Vi x = (Vi)a.splat(i, 0);
+        Vi x = (Vi)a.splat(i);
         // Used once, the broadcast would be folded into the dot instruction, which then takes 2.5 cycles.
         if constexpr (kVectors == 1) __asm__("" : "+v"(x));
 #pragma GCC unroll 2
@@ -84,25 +84,6 @@ void tile(const Tile& t) {
       a.advance(kDirect ? 1 : kRows);
     }
 #endif
-    if constexpr (kCompute == Compute::wide) {
-      Vf y[kVectors];
-#pragma GCC unroll 2
-      for (int half = 0; half < 2; ++half) {
-#pragma GCC unroll 2
-        for (int j = 0; j < kVectors; ++j) {
-          const Vi pair = (Vi)load_word_vector(b + j * kLanes);
-          y[j] = half ? (Vf)(pair & (Vi)splat_word(0xffff0000u)) : (Vf)(pair << 16);
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < kRows; ++i) {
-          const Vf x = a.splat(i, half);
-#pragma GCC unroll 2
-          for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(x, y[j], acc[i][j]);
-        }
-        if constexpr (!kDirect) a.advance(kRows);
-      }
-      if constexpr (kDirect) a.advance(2);
-    }
     b += kWidthWords;
     __builtin_prefetch(next, 0, 2);
     next += 16;
@@ -149,7 +130,8 @@ TileFn tile_kernel(Compute c, int rows, int vectors, bool direct) {
 #if defined(UM_HAS_BF16_DOT)
   if (c == Compute::pairs) return find<Compute::pairs>(rows, vectors, direct);
 #endif
-  return c == Compute::wide ? find<Compute::wide>(rows, vectors, direct) : find<Compute::floats>(rows, vectors, direct);
+  (void)c;
+  return find<Compute::floats>(rows, vectors, direct);
 }
 
 Compute compute_for(int dtype_a, int dtype_b) {
@@ -159,6 +141,11 @@ Compute compute_for(int dtype_a, int dtype_b) {
 #endif
   (void)dtype_a;
   return Compute::wide;
+}
+
+Compute compute_unpacked(int dtype_a, int dtype_b) {
+  const Compute c = compute_for(dtype_a, dtype_b);
+  return c == Compute::wide ? Compute::floats : c;
 }
 
 }  // namespace unimoer::UNIMOER_ISA_NS

@@ -1,5 +1,6 @@
 // Products with a quantised weight: a part of the rows is interleaved by all threads, then every task
 // takes panels of the weight, brings them into the first caches once and multiplies all those rows.
+#include "cpu/gemm/core/slices.h"
 #include "cpu/gemm/quant/quant.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
@@ -18,6 +19,7 @@ struct Job {
   int64_t m, row, rows;    // all rows, and the part
   int64_t depth, lanes;    // of the product: its sums' length and its columns
   int64_t a_words, words;  // per lane of the staged rows and of the panels
+  int64_t steps;           // of a tile: words, but for panels that are widened
   size_t block_bytes;
   char* staged;
   // Of the part's rows, if integer (IntRows).
@@ -76,7 +78,7 @@ void multiply_panel(const Job& job, int64_t b, const uint32_t* panel, int64_t co
     const int64_t offset = (job.row + b * kBlock + i) * out.stride + column;
     void* place = static_cast<char*>(out.data) + offset * (half ? 2 : 4);
     const uint32_t* a = job.block(b) + i * job.a_words;
-    Tile tile{a, panel, job.words, nullptr, 0, acc, kPanel, false, a + kTileRows * job.a_words};
+    Tile tile{a, panel, job.steps, nullptr, 0, acc, kPanel, false, a + kTileRows * job.a_words};
     if (direct) {
       tile.bias = bias;
       tile.init = add ? place : nullptr;
@@ -86,7 +88,7 @@ void multiply_panel(const Job& job, int64_t b, const uint32_t* panel, int64_t co
       tile.out_stride = out.stride;
       tile.half = half;
     }
-    tile_kernel(job.compute, height, vectors)(tile);
+    tile_kernel(job.compute == Compute::wide ? Compute::floats : job.compute, height, vectors)(tile);
     if (direct) continue;
     if (half)
       copy_columns(acc, height, columns, bias, add, static_cast<bf16*>(place), out.stride);
@@ -124,7 +126,9 @@ void panel_range(Job& job, int64_t first, int64_t last) {
   if (!product.reverse && job.out.beta == 0.0f && job.rows == job.m && takes_few(job.compute, job.rows))
     return multiply_few(product.w, job.compute, job.block(0), job.rows, first, last, job.out);
   const int64_t step = product.reverse ? 2 : 1, panel_words = kPanel * job.words;
-  auto* panels = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>(step * panel_words) * 4));
+  const bool wide = job.compute == Compute::wide;
+  const int64_t widened_words = wide ? kPanel * job.steps : 0;
+  auto* panels = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>(step * panel_words + widened_words) * 4));
   if (!panels) {
     __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
     return;
@@ -136,8 +140,15 @@ void panel_range(Job& job, int64_t first, int64_t last) {
       expand_reverse(product.w, pairs, p, end, panels);
     else
       expand_forward(product.w, pairs, p, end, panels);
-    for (int64_t i = p; i < end; ++i)
-      for (int64_t b = 0; b < job.blocks(); ++b) multiply_panel(job, b, panels + (i - p) * panel_words, i * kPanel);
+    for (int64_t i = p; i < end; ++i) {
+      const uint32_t* panel = panels + (i - p) * panel_words;
+      if (wide) {
+        auto* widened = reinterpret_cast<float*>(panels + step * panel_words);
+        widen(panel, job.words, job.lanes - i * kPanel <= kLanes ? 1 : 2, widened);
+        panel = reinterpret_cast<uint32_t*>(widened);
+      }
+      for (int64_t b = 0; b < job.blocks(); ++b) multiply_panel(job, b, panel, i * kPanel);
+    }
   }
 }
 
@@ -155,6 +166,7 @@ Status multiply_quantized(const QuantizedProduct& product, const Source& x, int6
   job.lanes = product.reverse ? w.k : w.n;
   job.a_words = product.integer ? staged_int_words(w) : words_a(c, job.depth);
   job.words = words_b(c, job.depth);
+  job.steps = c == Compute::wide ? 2 * job.words : job.words;
   job.out = out;
   job.block_bytes = (staged_bytes(kBlock, job.a_words) + 63) / 64 * 64;
   const int64_t fitting = larger(1, kPartBytes / static_cast<int64_t>(job.block_bytes)) * kBlock;
