@@ -127,7 +127,7 @@ void test_case(Random& random, const Case& c, int dtx, int dtp) {
 
 // Three members of one group give the bits of three single calls; only dx is summed in another order.
 void test_group(Random& random, int dtx, int dtp) {
-  const std::int64_t m = 150, k = 65, n[3] = {70, 33, 16}, r[3] = {8, 0, 24};
+  const std::int64_t m = 210, k = 65, n[3] = {70, 33, 16}, r[3] = {8, 0, 24};
   const double dt = dtx, dp = dtp, dm = double(m), dk = double(k);
   Buffer x = Buffer::of(random_values(random, m * k, dtx), dtx), none = Buffer::absent();
   std::vector<Buffer> y, w, wt, A, B, scale, dA, dB, bias, dy;

@@ -76,6 +76,7 @@ Status adapted_linear(const KernelArgs& args) {
     if (!holds_or_absent(args, bias, 1, group.member[i].n, 4)) return too_small();
   }
   if (group.m == 0) return Status::ok;
+  widen_group(group, false);
   const int64_t block = block_rows(group.compute, group.m, group.k, kWantedRowBlocks);
   if (!cut_rows(group, block, block, cut)) return no_scratch();
   if (group.rank.ranks && !interleave_adapters(group, false, job.panels)) return no_scratch();

@@ -191,6 +191,7 @@ Status adapted_linear_grad(const KernelArgs& args) {
     any = any || (u.n && u.edge);
   }
   if (!any) return fail(Status::bad_argument, "adapted_linear_grad: no member has a gradient");
+  if (args.buf[4]) widen_group(group, true);
   const int64_t block = block_rows(group.compute, m, depth, kWantedRowBlocks);
   if (!cut_rows(group, block, larger(block, sum_pass_rows(group.rank_compute)), cut)) return no_scratch();
   BackwardJob job{group, cut, sums, {}, args.ptr<float>(3), nullptr,

@@ -221,6 +221,13 @@ Status few_rows(const Job& job, bool gradient) {
 Status run(Job& job, bool gradient) {
   if (job.m == 0) return Status::ok;
   if (job.m <= kFewRows) return few_rows(job, gradient);
+  const int64_t in = gradient ? job.wide : job.d, back = gradient ? job.d : job.wide;
+  const Weight weights[] = {{&job.up, in}, {&job.down, back}, {&job.gate, in}};
+  widen_once(job.compute, weights, job.gated() ? 3 : 2, job.m);
+  job.block = block_rows(job.compute, job.m, job.wide, kWantedRowBlocks);
+  // An odd number of lines, so that rows of a tile fall into different sets of the first-level cache.
+  job.pitch = (ceil_div(job.wide * job.item(), 64) | 1) * 64 / job.item();
+  job.direct = can_read_in_place(job.compute, Source{nullptr, job.dtype, job.pitch, 1}, job.wide);
   parallel_for(ceil_div(job.m, job.block), 1, gradient ? blocks<true> : blocks<false>, &job);
   return job.failed ? no_scratch() : Status::ok;
 }
@@ -263,10 +270,6 @@ Status read_job(const KernelArgs& args, const Places& at, bool gradient, Job& jo
   job.up_out = args.buf[at.up_out];
   job.gate_out = gated ? args.buf[at.gate_out] : nullptr;
   job.out = Output{args.buf[at.out], job.dtype, job.d, nullptr, 1.0f, 0.0f, args.buf[at.residual]};
-  job.block = block_rows(job.compute, job.m, job.wide, kWantedRowBlocks);
-  // An odd number of lines, so that rows of a tile fall into different sets of the first-level cache.
-  job.pitch = (ceil_div(job.wide * job.item(), 64) | 1) * 64 / job.item();
-  job.direct = can_read_in_place(job.compute, Source{nullptr, job.dtype, job.pitch, 1}, job.wide);
   return Status::ok;
 }
 

@@ -137,6 +137,15 @@ UM_INLINE Status read_group(const KernelArgs& args, int at, int stride, bool gra
   return rank.gates ? check_gates(g) : Status::ok;
 }
 
+// Its frozen weights for a gradient or a product of all rows (core.h).
+UM_INLINE void widen_group(Group& g, bool gradient) {
+  Weight weights[kMaxMembers];
+  int count = 0;
+  for (Member& u : g.member)
+    if (u.n && u.weight.data && (u.edge || !gradient)) weights[count++] = Weight{&u.weight, gradient ? u.n : g.k};
+  if (count) widen_once(g.compute, weights, count, g.m);
+}
+
 // What rank space is entered and left by: A of all members as one operand, B of each. A gradient enters by B
 // and leaves by A.
 struct AdapterPanels {

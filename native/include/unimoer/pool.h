@@ -16,6 +16,6 @@ int pool_threads();
 // Scratch memory of the calling thread, at least `bytes`, 64-byte aligned, valid until the next call
 // with the same slot on the same thread; null when memory is exhausted.
 void* scratch(int slot, size_t bytes);
-constexpr int kScratchSlots = 8;
+constexpr int kScratchSlots = 9;
 
 }  // namespace unimoer

@@ -112,6 +112,17 @@ struct Output {
   const void* residual = nullptr;  // laid out like c, and may be c
 };
 
+// A frozen weight as panels: columns `panels.n`, summed over `depth` steps.
+struct Weight {
+  Panels* panels;
+  int64_t depth;
+};
+
+// For products of `rows` rows with `count` weights that lie packed as bf16 pairs: where the pairs would be widened for
+// each block of rows anew and there are many, they are widened once, by all threads, into scratch memory of the caller.
+// Then c becomes Compute::floats and the panels are replaced; otherwise both stay as they are.
+void widen_once(Compute& c, const Weight* weights, int count, int64_t rows);
+
 // One of the products that are summed into an output: staged rows, or rows as they lie in memory, against
 // panels.
 struct Product {

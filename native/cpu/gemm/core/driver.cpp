@@ -191,8 +191,11 @@ int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks) {
   return kTileRows * larger(1, smaller(smaller(fitting, balanced), kMaxTiles));
 }
 
-Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& b, const Output& out) {
-  if (m <= 0 || b.n <= 0) return Status::ok;
+Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& packed, const Output& out) {
+  if (m <= 0 || packed.n <= 0) return Status::ok;
+  Panels b = packed;
+  const Weight weight{&b, k};
+  widen_once(c, &weight, 1, m);
   MultiplyJob job{c, a, m, k, block_rows(c, m, k, 8), 0, 0, &b, &out, false};
   const int64_t blocks = ceil_div(m, job.block), panels = panel_count(b.n);
   // Splitting columns repeats the staging of rows, so only as far as the balance needs it.
