@@ -13,7 +13,8 @@ struct ByteTile {
   IntPlace place;
 };
 
-template <int kRows, int kVectors>
+// kSplit: b holds pairs of int16 (split_bytes).
+template <int kRows, int kVectors, bool kSplit>
 void byte_tile(const ByteTile& t) {
   Vi acc[kRows][kVectors];
 #pragma GCC unroll 2
@@ -23,12 +24,15 @@ void byte_tile(const ByteTile& t) {
     for (int i = 0; i < kRows; ++i) acc[i][j] = start;
   }
   const uint32_t *a = t.a, *b = t.b;
-  for (int64_t s = t.steps; s > 0; --s) {
+  for (int64_t s = kSplit ? kWordsPerQuad * t.steps : t.steps; s > 0; --s) {
     Vi y[kVectors];
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) y[j] = load_words(b + j * kLanes);
-    add_quad<true>(a, y, acc);
-    a += kWordsPerQuad * kRows;
+    if constexpr (kSplit)
+      add_pairs(a, y, acc);
+    else
+      add_quad<true>(a, y, acc);
+    a += (kSplit ? 1 : kWordsPerQuad) * kRows;
     b += kVectors * kLanes;
   }
   finish<kRows, kVectors>(
@@ -38,24 +42,38 @@ void byte_tile(const ByteTile& t) {
 
 using ByteTileFn = void (*)(const ByteTile&);
 
-template <int kRows>
+template <bool kSplit, int kRows = kTileRows>
 ByteTileFn find(int rows, int vectors) {
-  if (rows == kRows) return vectors == 1 ? byte_tile<kRows, 1> : byte_tile<kRows, 2>;
+  if (rows == kRows) return vectors == 1 ? byte_tile<kRows, 1, kSplit> : byte_tile<kRows, 2, kSplit>;
   if constexpr (kRows > 1)
-    return find<kRows - 1>(rows, vectors);
+    return find<kSplit, kRows - 1>(rows, vectors);
   else
     return nullptr;
 }
 
 }  // namespace
 
-void multiply_bytes(const Quantized& q, int64_t p, const IntRows& rows, int64_t row, const Output& out) {
+void split_bytes(const Quantized& q, int64_t p, uint32_t* out) {
+  const int64_t width = q.width(p), words = q.words();
+  const uint32_t* in = q.panel(p);
+  for (int64_t i = 0; i < words; ++i, in += width, out += 2 * width)
+    for (int64_t j = 0; j < width; j += kLanes) {
+      const Vi y = load_words(in + j);
+      store_int(reinterpret_cast<int32_t*>(out + j), even_bytes(y));
+      store_int(reinterpret_cast<int32_t*>(out + width + j), odd_bytes(y));
+    }
+}
+
+void multiply_bytes(const Quantized& q, int64_t p, const uint32_t* split, const IntRows& rows, int64_t row,
+                    const Output& out) {
   const int64_t column = p * kPanel, words = staged_int_words(q);
   const int columns = static_cast<int>(smaller(kPanel, q.n - column));
   for (int64_t i = 0; i < rows.count; i += rows.height) {
     const int height = static_cast<int>(smaller(rows.height, rows.count - i));
-    find<kTileRows>(height, columns <= kLanes ? 1 : 2)(
-        ByteTile{rows.words + i * words, q.panel(p), q.words(), q.sums() + column, q.scales() + column,
+    const int vectors = columns <= kLanes ? 1 : 2;
+    ByteTileFn tile = find<false>(height, vectors);
+    if constexpr (kSplitsBytes) tile = split ? find<true>(height, vectors) : tile;
+    tile(ByteTile{rows.words + i * words, split ? split : q.panel(p), q.words(), q.sums() + column, q.scales() + column,
                  int_place(out, rows.scale + i, row + i, column, columns)});
   }
 }

@@ -35,7 +35,6 @@ UM_INLINE Vf fused(Vf a, Vf b, Vf c) {
 #endif
 }
 
-#if !defined(__AVX512VNNI__)
 UM_INLINE Vi multiply_pairs(Vi a, Vi b) {
 #if defined(__AVX512BW__)
   return (Vi)_mm512_madd_epi16((__m512i)a, (__m512i)b);
@@ -47,7 +46,20 @@ UM_INLINE Vi multiply_pairs(Vi a, Vi b) {
   return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
 #endif
 }
-#endif
+
+UM_INLINE Vi even_bytes(Vi y) { return (Vi)(((Vs)y << 8) >> 8); }
+UM_INLINE Vi odd_bytes(Vi y) { return (Vi)((Vs)y >> 8); }
+
+// sums[i][j] += pairs of int16 in y[j] times those of row i.
+template <int kRows, int kVectors>
+UM_INLINE void add_pairs(const uint32_t* a, const Vi (&y)[kVectors], Vi (&sums)[kRows][kVectors]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const Vi x = splat_word(a[i]);
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) sums[i][j] += multiply_pairs(x, y[j]);
+  }
+}
 
 // sums[i][j] += weights y[j] of one quad times the activations of row i. kBiasedRows: which side has the bias.
 template <bool kBiasedRows, int kRows, int kVectors>
@@ -67,21 +79,11 @@ UM_INLINE void add_quad(const uint32_t* a, const Vi (&y)[kVectors], Vi (&sums)[k
   Vi even[kVectors], odd[kVectors];
 #pragma GCC unroll 2
   for (int j = 0; j < kVectors; ++j) {
-    even[j] = (Vi)(((Vs)y[j] << 8) >> 8);
-    odd[j] = (Vi)((Vs)y[j] >> 8);
+    even[j] = even_bytes(y[j]);
+    odd[j] = odd_bytes(y[j]);
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-    const Vi x = splat_word(a[i]);
-#pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) sums[i][j] += multiply_pairs(x, even[j]);
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-    const Vi x = splat_word(a[kRows + i]);
-#pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) sums[i][j] += multiply_pairs(x, odd[j]);
-  }
+  add_pairs(a, even, sums);
+  add_pairs(a + kRows, odd, sums);
 #endif
 }
 

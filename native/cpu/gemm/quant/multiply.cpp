@@ -9,7 +9,7 @@ namespace {
 constexpr int kSlotBytes = 4, kSlotRows = 5, kSlotPanel = 6;
 constexpr int64_t kBlock = 4 * kTileRows;         // rows that one task interleaves
 constexpr int64_t kPartRows = 18 * kBlock;        // rows between two passes over the weight
-constexpr int64_t kCodeTiles = 2;                 // of so few rows each looks the codes up itself
+constexpr int64_t kReadyTiles = 2;                // so few tiles bring integer weights into their form themselves
 constexpr int64_t kPartBytes = int64_t{8} << 20;  // and bytes
 
 struct Job {
@@ -97,24 +97,24 @@ void multiply_panel(const Job& job, int64_t b, const uint32_t* panel, int64_t co
   }
 }
 
-// Integer products of panels [first, last). Few rows look the codes of int4 up in registers.
+// Integer products of panels [first, last). Few rows bring the weights into the form that is multiplied in registers.
 void int_panels(Job& job, int64_t first, int64_t last) {
   const Quantized& w = job.product.w;
-  uint32_t* codes = nullptr;
-  if (w.bits == 4 && job.rows > kCodeTiles * kGroupRows) {
-    codes = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>(2 * w.words() * kPanel) * 4));
-    if (!codes) {
+  uint32_t* ready = nullptr;
+  if (w.bits == 4 || kSplitsBytes ? job.rows > kReadyTiles * job.int_height : false) {
+    ready = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>(2 * w.words() * kPanel) * 4));
+    if (!ready) {
       __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
       return;
     }
   }
   for (int64_t p = first; p < last; ++p) {
-    if (codes) look_up_codes(w, p, codes);
+    if (ready) w.bits == 8 ? split_bytes(w, p, ready) : look_up_codes(w, p, ready);
     for (int64_t b = 0; b < job.blocks(); ++b) {
       if (w.bits == 8)
-        multiply_bytes(w, p, job.int_rows(b), job.row + b * kBlock, job.out);
+        multiply_bytes(w, p, ready, job.int_rows(b), job.row + b * kBlock, job.out);
       else
-        multiply_nibbles(w, p, codes, job.int_rows(b), job.row + b * kBlock, job.out);
+        multiply_nibbles(w, p, ready, job.int_rows(b), job.row + b * kBlock, job.out);
     }
   }
 }

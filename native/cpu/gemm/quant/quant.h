@@ -74,9 +74,18 @@ int64_t staged_int_words(const Quantized& q);
 // Stages the rows of x from `row` on. `bytes` is scratch of int_row_bytes().
 void stage_int_rows(const Quantized& q, const Source& x, int64_t row, const IntRows& rows, void* bytes);
 size_t int_row_bytes(const Quantized& q, int64_t rows);
-// Staged rows against panel p, into the output's rows from `row` on.
-void multiply_bytes(const Quantized& q, int64_t p, const IntRows& rows, int64_t row, const Output& out);
-// The same for int4: with `bytes` from look_up_codes(), or with null looking the codes up for every tile.
+// Whether products of many rows take int8 weights as pairs of int16: without VNNI, where every tile would split them.
+#if defined(__AVX512VNNI__)
+constexpr bool kSplitsBytes = false;
+#else
+constexpr bool kSplitsBytes = true;
+#endif
+// Staged rows against panel p, into the output's rows from `row` on. `split` is null or from split_bytes().
+void multiply_bytes(const Quantized& q, int64_t p, const uint32_t* split, const IntRows& rows, int64_t row,
+                    const Output& out);
+// Panel p as pairs, 2 q.words() words a column.
+void split_bytes(const Quantized& q, int64_t p, uint32_t* out);
+// The same as multiply_bytes for int4: with `bytes` from look_up_codes(), or with null looking the codes up for every tile.
 void multiply_nibbles(const Quantized& q, int64_t p, const uint32_t* bytes, const IntRows& rows, int64_t row,
                       const Output& out);
 // The codes of panel p as bytes, 2 q.words() words a column.

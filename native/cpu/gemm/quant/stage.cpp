@@ -12,6 +12,29 @@ UM_INLINE Vi rounded(const T* x, Vf inverse, int n) {
   return to_int(get(x, n) * inverse);
 }
 
+#if !defined(__AVX512VNNI__)
+// Elements 0, 2, 1, 3 of each quad as int16; writes kLanes of them.
+UM_INLINE void put_pairs(int16_t* out, Vi v) {
+#if defined(__AVX512F__)
+  const __m512i order = _mm512_shuffle_epi32((__m512i)v, _MM_PERM_DBCA);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(order));
+#elif defined(__AVX2__)
+  const __m256i order = _mm256_shuffle_epi32((__m256i)v, 0xd8);
+  const __m256i pairs = _mm256_permute4x64_epi64(_mm256_packs_epi32(order, order), 0x08);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(pairs));
+#else
+  int32_t lanes[kLanes];
+  store_int(lanes, v);
+  for (int j = 0; j < kLanes; j += 4) {
+    out[j] = static_cast<int16_t>(lanes[j]);
+    out[j + 1] = static_cast<int16_t>(lanes[j + 2]);
+    out[j + 2] = static_cast<int16_t>(lanes[j + 1]);
+    out[j + 3] = static_cast<int16_t>(lanes[j + 3]);
+  }
+#endif
+}
+#endif
+
 // Writes a row's integers, padded to whole words of the weight, and returns its scale. A row with NaN or an infinity
 // gets a NaN scale.
 template <class T>
@@ -36,14 +59,7 @@ float quantize_row(const T* x, int64_t k, [[maybe_unused]] int bits, void* out) 
     const __m128i bytes = _mm512_cvtepi32_epi8((__m512i)v);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(static_cast<char*>(out) + i), _mm_xor_si128(bytes, bias));
 #else
-    store_int(lanes, v);
-    int16_t* pairs = static_cast<int16_t*>(out) + i;
-    for (int j = 0; j < n; j += 4) {
-      pairs[j] = static_cast<int16_t>(lanes[j]);
-      pairs[j + 1] = static_cast<int16_t>(lanes[j + 2]);
-      pairs[j + 2] = static_cast<int16_t>(lanes[j + 1]);
-      pairs[j + 3] = static_cast<int16_t>(lanes[j + 3]);
-    }
+    put_pairs(static_cast<int16_t*>(out) + i, v);
 #endif
   });
 #if !defined(__AVX512VNNI__)
