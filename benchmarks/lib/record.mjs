@@ -4,6 +4,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { backendInfo } from '@unimoer/core';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export const python = process.env.UNIMOER_PYTHON ?? 'python3';
@@ -19,12 +20,15 @@ export function peerVersions() {
   }
 }
 
+/** The instruction set that the engine chooses on this machine. */
+export const machineIsa = backendInfo().isa;
+
 const machineName = () =>
   process.env.UNIMOER_MACHINE ??
   `${cpus()[0]
     .model.replaceAll(/[^A-Za-z0-9]+/g, '-')
     .toLowerCase()
-    .replaceAll(/^-+|-+$/g, '')}-${availableParallelism()}c`;
+    .replaceAll(/^-+|-+$/g, '')}-${machineIsa}-${availableParallelism()}c`;
 
 const commit = () => {
   try {
@@ -45,6 +49,7 @@ export function record(name, body) {
     benchmark: name,
     machine: {
       cpu: cpus()[0].model,
+      isa: machineIsa,
       cores: availableParallelism(),
       memoryGiB: Math.round(totalmem() / 2 ** 30),
     },

@@ -3,8 +3,8 @@
  * usage: npm run bench -- lora-step [CASE ...] [--isa NAME]
  *
  * UNIMOER_PYTHON names an interpreter with the peers installed. `--isa` forces our instruction set; with avx2 PyTorch
- * runs held to AVX2 as we are, and also free to use what the machine has. Held, it runs in f32 whatever the case: it
- * emulates bf16 there, at about a tenth of the speed.
+ * runs held to AVX2 as we are, and also free to use what the machine has. Held, or on a machine without bf16
+ * instructions, it runs in f32 whatever the case: it emulates bf16 there, at about a tenth of the speed.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { duel } from '../lib/duel.mjs';
 import { measurePeak } from '../lib/peak.mjs';
-import { python, record, root } from '../lib/record.mjs';
+import { machineIsa, python, record, root } from '../lib/record.mjs';
 import { roofline } from './flops.mjs';
 import { writeSpec } from './specs.mjs';
 
@@ -76,6 +76,7 @@ if (unknown) {
 const { isa } = values;
 /** Names of peers held to the instruction set that ours is held to. */
 const HELD = ', AVX2 only';
+const peersHaveBf16 = machineIsa === 'avx512bf16';
 const held = { ATEN_CPU_CAPABILITY: 'avx2', ONEDNN_MAX_CPU_ISA: 'AVX2' };
 // glibc keeps freed blocks, which is PyTorch's best setting: no first-touch cost in every step
 const tuned = {
@@ -84,11 +85,14 @@ const tuned = {
   MALLOC_MMAP_MAX_: '0',
   GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
 };
-const inF32 = (peers) =>
-  peers.map(([label, args]) => [
-    label.replace('bf16', 'f32'),
-    args.map((arg) => (arg === 'bf16' ? 'f32' : arg)),
-  ]);
+/** The same work in f32. */
+const inF32 = (spec) =>
+  spec.moe
+    ? moePeers.map(([label, args]) => [
+        label.replace('bf16', 'f32'),
+        args.map((arg) => (arg === 'bf16' ? 'f32' : arg)),
+      ])
+    : f32Peers;
 const fastest = (sides) =>
   sides.length > 0 ? Math.min(...sides.map(({ medianMs }) => medianMs)) : null;
 const folder = mkdtempSync(join(tmpdir(), 'unimoer-bench-'));
@@ -110,9 +114,11 @@ try {
       args: [join(root, 'benchmarks/baselines/pytorch/lora_step.py'), file, ...args],
       env,
     });
-    const theirs = peers.map(([label, args]) => torch(label, args, tuned));
-    if (isa === 'avx2') {
-      for (const [label, args] of spec.moe ? inF32(moePeers) : f32Peers) {
+    const theirs = (peersHaveBf16 ? peers : inF32(spec)).map(([label, args]) =>
+      torch(label, args, tuned),
+    );
+    if (isa === 'avx2' && peersHaveBf16) {
+      for (const [label, args] of inF32(spec)) {
         theirs.push(torch(`${label}${HELD}`, args, { ...tuned, ...held }));
       }
     }

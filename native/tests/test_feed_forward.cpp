@@ -94,7 +94,7 @@ void test_case(Random& random, std::int64_t m, int activation, int dtx, int dtp,
 int main() {
   return for_each_isa([] {
     Random random;
-    for (std::int64_t m : {1, 5, 120, 400})
+    for (std::int64_t m : {1, 5, 120, 800})
       for (int activation : {kRelu, kGelu, kGeluTanh, kSwiglu})
         for (int bits = 0; bits < 4; ++bits) test_case(random, m, activation, bits & 1, bits >> 1);
     // Whole panels, and rows of the inner array a multiple of 4096 bytes apart.

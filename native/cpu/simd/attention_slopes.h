@@ -70,6 +70,26 @@ UM_INLINE void put_weights(const SlopeTile& t, int m, const Vf* p) {
   for (int v = 0; v < NV; ++v) put_words<T>(t.weights + m * t.ldw, v * kWidth, p[v]);
 }
 
+// One of the two products.
+template <class T, int MR, int NV>
+UM_INLINE void strip_products(const uint32_t* rows, int64_t ld, const uint32_t* strip, int64_t depth, Vf (&sums)[MR][NV]) {
+  const AnyWord* row = rows;
+  for (int64_t k = 0; k < depth; ++k, ++row, strip += kStrip) {
+    Vf b[NV];
+#pragma GCC unroll 2
+    for (int v = 0; v < NV; ++v) b[v] = load(reinterpret_cast<const float*>(strip) + v * kWidth);
+#pragma GCC unroll 4
+    for (int m = 0; m < MR; ++m) {
+      const uint32_t a = row[m * ld];
+#pragma GCC unroll 2
+      for (int v = 0; v < NV; ++v) sums[m][v] = Word<T>::dot(a, b[v], sums[m][v]);
+    }
+  }
+}
+
+// Sixteen registers hold the sums of both products for two keys only; one after the other, for four.
+constexpr bool kApart = kWidth < 16;
+
 template <class T, int MR, int NV>
 UM_INLINE void slope_tile(const SlopeTile& t) {
   constexpr Weight kKind = sizeof(T) == 2 ? Weight::rounded : Weight::exact;
@@ -79,9 +99,13 @@ UM_INLINE void slope_tile(const SlopeTile& t) {
 #pragma GCC unroll 2
     for (int v = 0; v < NV; ++v) s[m][v] = d[m][v] = vzero();
   }
+  if constexpr (kApart) {
+    strip_products<T>(t.key, t.ld, t.query, t.depth, s);
+    strip_products<T>(t.value, t.ld, t.grad, t.depth, d);
+  }
   const AnyWord *key = t.key, *value = t.value;
   const uint32_t *query = t.query, *grad = t.grad;
-  for (int64_t k = 0; k < t.depth; ++k) {
+  for (int64_t k = 0; !kApart && k < t.depth; ++k) {
     Vf bq[NV], bg[NV];
 #pragma GCC unroll 2
     for (int v = 0; v < NV; ++v) {
@@ -143,7 +167,7 @@ UM_INLINE int64_t slopes_by(const SlopeTile& t, int64_t m, int64_t rows, const F
 template <class T, int NV, class F>
 __attribute__((noinline)) void slopes(const SlopeTile& t, int64_t rows, const F& each) {
   int64_t m = 0;
-  if constexpr (kWidth == 16) m = slopes_by<T, 4, NV>(t, m, rows, each);
+  m = slopes_by<T, 4, NV>(t, m, rows, each);
   m = slopes_by<T, 2, NV>(t, m, rows, each);
   slopes_by<T, 1, NV>(t, m, rows, each);
 }

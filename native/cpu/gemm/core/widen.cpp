@@ -4,7 +4,7 @@ namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
 constexpr int kSlotWidened = 8;
-constexpr int64_t kManyRows = 32 * kTileRows;
+constexpr int64_t kManyRows = 128 * kTileRows;  // fewer are done before the weight has gone to memory and back
 constexpr size_t kMostBytes = size_t{48} << 20;  // beyond it the weights would push all else out of the caches
 
 struct WidenJob {

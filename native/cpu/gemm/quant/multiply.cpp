@@ -102,7 +102,7 @@ void int_panels(Job& job, int64_t first, int64_t last) {
   const Quantized& w = job.product.w;
   uint32_t* ready = nullptr;
   if (w.bits == 4 || kSplitsBytes ? job.rows > kReadyTiles * job.int_height : false) {
-    ready = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>(2 * w.words() * kPanel) * 4));
+    ready = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>((w.bits == 8 ? 2 : kCodeWords) * w.words() * kPanel) * 4));
     if (!ready) {
       __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
       return;

@@ -85,10 +85,11 @@ void multiply_bytes(const Quantized& q, int64_t p, const uint32_t* split, const 
                     const Output& out);
 // Panel p as pairs, 2 q.words() words a column.
 void split_bytes(const Quantized& q, int64_t p, uint32_t* out);
-// The same as multiply_bytes for int4: with `bytes` from look_up_codes(), or with null looking the codes up for every tile.
-void multiply_nibbles(const Quantized& q, int64_t p, const uint32_t* bytes, const IntRows& rows, int64_t row,
+// The same for int4. `ready` is null, so that every tile looks the codes up, or from look_up_codes().
+void multiply_nibbles(const Quantized& q, int64_t p, const uint32_t* ready, const IntRows& rows, int64_t row,
                       const Output& out);
-// The codes of panel p as bytes, 2 q.words() words a column.
+// The codes of panel p as bytes or pairs, kCodeWords q.words() words a column.
+constexpr int64_t kCodeWords = kSplitsBytes ? 4 : 2;
 void look_up_codes(const Quantized& q, int64_t p, uint32_t* out);
 
 // ---- few rows (few.cpp)
