@@ -1,4 +1,6 @@
 // Every matrix product against a double-precision loop, on odd sizes, dtypes and transposes.
+#include <algorithm>
+
 #include "check.h"
 
 using namespace check;
@@ -72,6 +74,30 @@ void test_linear(Random& random, Size s, int dtx, int dtp, bool trans, int added
   expect_close(by.values(), want, error_of(dtx), std::sqrt(double(s.k)), name);
 }
 
+// A row of a product has the same bits however many rows there are, which choose how the weight is brought to the tiles.
+void test_rows_alone(Random& random, int dtx, int dtp, std::int64_t n, std::int64_t k) {
+  const std::int64_t m = 800;
+  const double dt = dtx, dp = dtp, dn = double(n), dk = double(k);
+  Buffer w = Buffer::of(random_values(random, n * k, dtp), kF32), packed = Buffer::raw(unimoer::kernel_table().packed_bytes(dtp, n, k));
+  call(unimoer::k_pack_weight, {&w, &packed}, {0, dp, dn, dk, 0});
+  const Values x = random_values(random, m * k, dtx), residual = random_values(random, m * n, dtx);
+  Buffer bias = Buffer::of(random_values(random, n, kF32), kF32);
+  const auto product = [&](std::int64_t rows) {
+    Buffer bx = Buffer::of(Values(x.begin(), x.begin() + rows * k), dtx), by = Buffer::empty(rows * n, dtx);
+    Buffer br = Buffer::of(Values(residual.begin(), residual.begin() + rows * n), dtx);
+    const Status status = call(unimoer::k_linear_packed, {&bx, &packed, &bias, &br, &by}, {dt, dp, double(rows), dn, dk});
+    expect(status == Status::ok, unimoer::last_error());
+    return by.values();
+  };
+  const Values all = product(m);
+  for (std::int64_t rows : {1, 4, 5, 50, 130}) {
+    const Values some = product(rows);
+    char name[120];
+    std::snprintf(name, sizeof name, "%ld rows alone, n=%ld k=%ld dt=%d%d", rows, n, k, dtx, dtp);
+    expect(std::equal(some.begin(), some.end(), all.begin()), std::string(name) + ": other bits than among 800");
+  }
+}
+
 void test_refusals() {
   Buffer a = Buffer::empty(12, kF32), b = Buffer::empty(12, kF32), c = Buffer::empty(16, kF32), none = Buffer::absent();
   const auto run = [&](double m, double n, double k, double dt) {
@@ -101,6 +127,8 @@ int main() {
     for (const Size& s : kSizes)
       for (int bits = 0; bits < 48; ++bits)
         test_linear(random, s, bits & 1, bits >> 1 & 1, bits >> 2 & 1, bits >> 4, bits >> 3 & 1);
+    for (int bits = 0; bits < 4; ++bits)
+      for (std::int64_t n : {64, 70}) test_rows_alone(random, bits & 1, bits >> 1, n, 1031);
     test_refusals();
   });
 }

@@ -115,20 +115,29 @@ void tiles_by_row(const Product* products, int count, int64_t rows, int64_t p, b
   }
 }
 
-// A slice of the panel after the other, through all tiles.
+// A slice of the panel after the other, through all tiles. A sum goes on where the slice before left it, so that it has
+// the bits of tiles_by_row.
 void tiles_by_slice(const Product* products, int count, int64_t rows, int64_t p, const OutputPanel& to) {
-  alignas(64) float acc[kMaxTiles * kTileRows * kPanel];
+  alignas(64) float acc[kMaxTiles * kTileRows * kPanel], sums[kMaxTiles * kTileRows * kPanel];
   for (int q = 0; q < count; ++q) {
     const Product& product = products[q];
     const int64_t words = product.b->words, stride = product.direct ? product.a_words : 0;
     each_slice(product.compute, product.b->data + p * kPanel * words, words, to.vectors, [&](const Slice& slice) {
-      const bool begins = q == 0 && slice.first == 0;
-      const bool ends = q == count - 1 && slice.last;
       for (int64_t i = 0; i < rows; i += kTileRows) {
         const int lanes = static_cast<int>(smaller(kTileRows, rows - i));
         Tile tile{product.a + i * product.a_words + slice.first * (product.direct ? 1 : lanes), slice.data, slice.steps,
                   nullptr, 0, nullptr, 0, false, slice.next + i / kTileRows * 16 * slice.steps, stride};
-        to.set(tile, i, begins, ends, acc + i * kPanel);
+        to.set(tile, i, q == 0, q == count - 1, acc + i * kPanel);
+        if (slice.first) {
+          tile.bias = nullptr;
+          tile.start = sums + i * kPanel;
+        }
+        if (!slice.last) {
+          tile.init = nullptr;
+          tile.out = sums + i * kPanel;
+          tile.out_stride = kPanel;
+          tile.half = false;
+        }
         tile_kernel(slice.compute, lanes, to.vectors, product.direct)(tile);
       }
     });
@@ -177,7 +186,7 @@ void multiply_block(const Product* products, int count, int64_t row, int64_t row
   for (int q = 0; q < count; ++q) wide = wide || products[q].compute == Compute::wide;
   for (int64_t p = first; p < last; ++p) {
     const OutputPanel panel(out, row, p * kPanel, products[0].b->n);
-    if (wide)
+    if (wide && rows > kWideRows)
       tiles_by_slice(products, count, rows, p, panel);
     else
       tiles_by_row(products, count, rows, p, p == first, panel);

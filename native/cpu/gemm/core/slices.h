@@ -1,6 +1,6 @@
 // Panels of bf16 pairs on instruction sets without a dot instruction: a slice at a time becomes floats in first-level
-// cache, and all tiles of a block of rows read it there. Widened in the registers of every tile instead, two
-// vectors and a mask more than the sixteen registers of AVX2 hold would be live.
+// cache, and all tiles of a block of rows read it there. Widened in registers instead, six rows need more than the
+// sixteen that AVX2 has.
 #pragma once
 #include "cpu/gemm/core/core.h"
 

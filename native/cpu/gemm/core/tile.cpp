@@ -24,11 +24,11 @@ struct Rows {
     if constexpr (kDirect) __asm__("" : "+r"(middle), "+r"(three), "+r"(five));
 #endif
   }
-  UM_INLINE Vf splat(int i) const {
+  UM_INLINE Vf splat(int i, int word = 0) const {
     const char* from = kDirect && i >= 7 ? middle : base;
     const int j = i % 7;
     const int64_t at = j == 0 ? 0 : j == 3 ? three : j == 5 ? five : j == 6 ? 2 * three : j * one;
-    return splat_word(*reinterpret_cast<const uint32_t*>(from + (kDirect ? at : i * 4)));
+    return splat_word(*reinterpret_cast<const uint32_t*>(from + (kDirect ? at + word * 4 : i * 4)));
   }
   UM_INLINE void advance(int64_t words) { base += words * 4, middle += words * 4; }
 };
@@ -43,6 +43,12 @@ void tile(const Tile& t) {
     const Vf start = t.bias ? load(t.bias + j * kLanes) : splat(0.0f);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) acc[i][j] = start;
+  }
+  if (!kHasPairs && t.start) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) acc[i][j] = load(t.start + i * kPanel + j * kLanes);
   }
   // The lines of the result, and of what is added to it, are on their way from memory while the sums are formed.
   const auto fetch = [&](const void* from, int64_t stride, bool half) UM_BODY {
@@ -88,6 +94,25 @@ void tile(const Tile& t) {
       a.advance(kDirect ? 1 : kRows);
     }
 #endif
+    if constexpr (kCompute == Compute::wide) {
+      Vf y[kVectors];
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+#pragma GCC unroll 2
+        for (int j = 0; j < kVectors; ++j) {
+          const Vi pair = (Vi)load_word_vector(b + j * kLanes);
+          y[j] = half ? (Vf)(pair & (Vi)splat_word(0xffff0000u)) : (Vf)(pair << 16);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < kRows; ++i) {
+          const Vf x = a.splat(i, half);
+#pragma GCC unroll 2
+          for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(x, y[j], acc[i][j]);
+        }
+        if constexpr (!kDirect) a.advance(kRows);
+      }
+      if constexpr (kDirect) a.advance(2);
+    }
     b += kWidthWords;
     if constexpr (kReadAhead) {
       __builtin_prefetch(next, 0, 2);
@@ -116,7 +141,7 @@ void tile(const Tile& t) {
     put(static_cast<float*>(t.out));
 }
 
-template <Compute kCompute, bool kDirect, int kRows = kTileRows>
+template <Compute kCompute, bool kDirect, int kRows = kCompute == Compute::wide ? kWideRows : kTileRows>
 TileFn find(int rows, int vectors) {
   if (rows == kRows) return vectors == 1 ? tile<kCompute, kRows, 1, kDirect> : tile<kCompute, kRows, 2, kDirect>;
   if constexpr (kRows > 1)
@@ -136,8 +161,7 @@ TileFn tile_kernel(Compute c, int rows, int vectors, bool direct) {
 #if defined(UM_HAS_BF16_DOT)
   if (c == Compute::pairs) return find<Compute::pairs>(rows, vectors, direct);
 #endif
-  (void)c;
-  return find<Compute::floats>(rows, vectors, direct);
+  return c == Compute::wide ? find<Compute::wide>(rows, vectors, direct) : find<Compute::floats>(rows, vectors, direct);
 }
 
 Compute compute_for(int dtype_a, int dtype_b) {
