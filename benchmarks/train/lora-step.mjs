@@ -4,7 +4,7 @@
  *
  * UNIMOER_PYTHON names an interpreter with the peers installed. `--isa` forces our instruction set; with avx2 PyTorch
  * runs held to AVX2 as we are, and also free to use what the machine has. Held, or on a machine without bf16
- * instructions, it runs in f32 whatever the case: it emulates bf16 there, at about a tenth of the speed.
+ * instructions, it runs in f32 whatever the case: it emulates bf16 there, at a tenth of the speed or less.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
