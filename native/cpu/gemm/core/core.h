@@ -20,12 +20,6 @@ constexpr int kTileRows = 4;
 constexpr int kLanes = kWidth;       // columns of the narrow panel
 constexpr int kPanel = 2 * kLanes;   // columns of a full panel
 
-#if defined(UM_HAS_BF16_DOT)
-constexpr bool kHasPairs = true;
-#else
-constexpr bool kHasPairs = false;
-#endif
-
 // floats: A and B in f32. pairs: bf16 pairs on both sides, by a dot instruction. wide: B in bf16
 // pairs, widened a slice at a time (slices.h) or for few rows in registers, A in f32 with k padded to an even number.
 enum class Compute { floats, pairs, wide };
@@ -94,7 +88,7 @@ struct Tile {
   int64_t a_stride = 0;  // words; 0: [steps][rows]
   bool init_half = false;
   const float* bias = nullptr;  // one row, added as well
-  const float* start = nullptr;  // [rows][kPanel]: sums to go on with, in place of the bias; null if kHasPairs
+  const float* start = nullptr;  // [rows][kPanel], of floats only: sums to go on with, in place of the bias
 };
 using TileFn = void (*)(const Tile&);
 // vectors: 1 for a narrow panel, 2 for a full one; 1 <= rows <= kTileRows, or kWideRows if wide; direct: the tile has

@@ -44,7 +44,7 @@ void tile(const Tile& t) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) acc[i][j] = start;
   }
-  if (!kHasPairs && t.start) {
+  if (kCompute == Compute::floats && t.start) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
