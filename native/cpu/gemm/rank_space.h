@@ -55,11 +55,6 @@ struct Group {
   Source edge(const Member& u) const { return Source{u.edge, dtype_x, u.n, 1}; }
 };
 
-// Adapters multiply in f32, unless both the activations and the frozen weight are bf16.
-UM_INLINE Compute rank_compute(int dtype_x, int dtype_packed) {
-  return compute_unpacked(dtype_x, dtype_packed);
-}
-
 UM_INLINE Status check_gates(const Group& g) {
   const RankSpace& rank = g.rank;
   if (!rank.row_to_gate && rank.groups != 1 && rank.groups < g.m)
@@ -82,7 +77,7 @@ UM_INLINE Status read_group(const KernelArgs& args, int at, int stride, bool gra
             {}, {}, nullptr};
   if (!dtype_size(g.dtype_x) || !dtype_size(g.dtype_packed)) return bad_dtype();
   g.compute = compute_for(g.dtype_x, g.dtype_packed);
-  g.rank_compute = rank_compute(g.dtype_x, g.dtype_packed);
+  g.rank_compute = compute_unpacked(g.dtype_x, g.dtype_packed);
   RankSpace& rank = g.rank;
   rank = RankSpace{0, args.i(4), args.i(5), args.ptr<float>(1), args.ptr<int32_t>(2), nullptr, nullptr,
                    args.i(12) != 0};

@@ -12,13 +12,8 @@ namespace {
 // A word holds the bytes of 4 neighbours along k, a quad. With VNNI one word holds 4 activations: for int8 weights
 // biased to unsigned, for int4 weights signed, as the codes are biased. Else two words hold elements 0, 2 and 1, 3
 // as pairs of int16, and all bytes are signed.
-#if defined(__AVX512VNNI__)
-constexpr int kWordsPerQuad = 1;
-constexpr bool kBiased = true;
-#else
-constexpr int kWordsPerQuad = 2;
-constexpr bool kBiased = false;
-#endif
+constexpr int kWordsPerQuad = kSplitsBytes ? 2 : 1;
+constexpr bool kBiased = !kSplitsBytes;
 
 typedef int16_t Vs __attribute__((vector_size(sizeof(Vi))));
 

@@ -101,8 +101,9 @@ void multiply_panel(const Job& job, int64_t b, const uint32_t* panel, int64_t co
 void int_panels(Job& job, int64_t first, int64_t last) {
   const Quantized& w = job.product.w;
   uint32_t* ready = nullptr;
-  if (w.bits == 4 || kSplitsBytes ? job.rows > kReadyTiles * job.int_height : false) {
-    ready = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>((w.bits == 8 ? 2 : kCodeWords) * w.words() * kPanel) * 4));
+  if ((w.bits == 4 || kSplitsBytes) && job.rows > kReadyTiles * job.int_height) {
+    const int64_t words = (w.bits == 8 ? 2 : kCodeWords) * w.words();
+    ready = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>(words * kPanel) * 4));
     if (!ready) {
       __atomic_store_n(&job.failed, true, __ATOMIC_RELAXED);
       return;
