@@ -1,7 +1,9 @@
 /**
  * Builds native/tests/*.cpp and runs the tests under every instruction set of this machine.
  *
- *   node scripts/test-native.mjs [--sanitize address,undefined | --sanitize thread] [NAME...]
+ *   node scripts/test-native.mjs [--emulate] [--sanitize address,undefined | --sanitize thread] [NAME...]
+ *
+ * --emulate: under AVX-512 and AVX-512 with BF16 instead, emulated on a processor with AVX2.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -23,16 +25,21 @@ function step(command, args) {
 }
 
 /** Builds the named programs of native/tests and returns their paths by name. */
-export function buildNativeTests(sanitize, names) {
-  const suffix = sanitize && `-${sanitize.replace(',', '-')}`;
-  const folder = join(root, 'native', `build-tests${suffix}`);
+export function buildNativeTests(sanitize, names, emulate = false) {
+  const kind = [
+    'build-tests',
+    ...(emulate ? ['emulated'] : []),
+    ...sanitize.split(',').filter(Boolean),
+  ];
+  const folder = join(root, 'native', kind.join('-'));
   const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : [];
   const source = ['-S', join(root, 'native'), '-B', folder];
   // Races are in the pool and the engine, whatever the instruction set: one build will do.
   const options = [
     '-DUNIMOER_TESTS=ON',
     `-DUNIMOER_SANITIZE=${sanitize}`,
-    `-DUNIMOER_PORTABLE_ONLY=${sanitize === 'thread' ? 'ON' : 'OFF'}`,
+    `-DUNIMOER_PORTABLE_ONLY=${sanitize === 'thread' && !emulate ? 'ON' : 'OFF'}`,
+    `-DUNIMOER_EMULATE=${emulate ? 'ON' : 'OFF'}`,
   ];
   step('cmake', [...source, ...ninja, ...options]);
   const targets = names.flatMap((name) => ['--target', name]);
@@ -42,13 +49,22 @@ export function buildNativeTests(sanitize, names) {
 
 function main() {
   const { values, positionals } = parseArgs({
-    options: { sanitize: { type: 'string', default: '' } },
+    options: {
+      sanitize: { type: 'string', default: '' },
+      emulate: { type: 'boolean', default: false },
+    },
     allowPositionals: true,
   });
-  const names = readdirSync(join(root, 'native', 'tests'))
+  const all = readdirSync(join(root, 'native', 'tests'))
     .filter((name) => name.startsWith('test_') && name.endsWith('.cpp'))
-    .map((name) => name.slice(0, -'.cpp'.length))
-    .filter((name) => positionals.length === 0 || positionals.includes(name));
+    .map((name) => name.slice(0, -'.cpp'.length));
+  const unknown = positionals.find((name) => !all.includes(name));
+  if (unknown !== undefined) {
+    console.error(`error: no native test '${unknown}'; there are ${all.join(', ')}`);
+    process.exitCode = 2;
+    return;
+  }
+  const names = positionals.length === 0 ? all : positionals;
   const env = {
     ...process.env,
     ASAN_OPTIONS: 'detect_leaks=1',
@@ -56,7 +72,7 @@ function main() {
     TSAN_OPTIONS: 'halt_on_error=1',
   };
   let failed = 0;
-  if (!values.sanitize && positionals.length === 0) {
+  if (!values.sanitize && !values.emulate && positionals.length === 0) {
     const options = { encoding: 'utf8', cwd: root };
     const built = spawnSync(process.execPath, ['scripts/build-native.mjs'], options);
     const addon = spawnSync(process.execPath, ['--test', 'native/tests/addon.test.mjs'], options);
@@ -68,7 +84,7 @@ function main() {
       console.log('FAILED addon');
     }
   }
-  for (const [name, program] of buildNativeTests(values.sanitize, names)) {
+  for (const [name, program] of buildNativeTests(values.sanitize, names, values.emulate)) {
     const started = Date.now();
     const result = spawnSync(program, [], { encoding: 'utf8', maxBuffer: 1 << 28, env });
     const seconds = ((Date.now() - started) / 1000).toFixed(1);

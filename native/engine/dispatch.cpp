@@ -6,7 +6,8 @@
 #include <cstdlib>
 #include <mutex>
 
-#if defined(UNIMOER_X86)
+#if defined(UNIMOER_ISAS)
+#elif defined(UNIMOER_X86)
 #define UNIMOER_ISAS(X) X(avx512bf16) X(avx512) X(avx2) X(portable)
 #else
 #define UNIMOER_ISAS(X) X(portable)

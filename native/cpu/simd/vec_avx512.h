@@ -52,6 +52,12 @@ UM_INLINE void store_int_n(int32_t* p, Vi v, int n) {
   _mm512_mask_storeu_epi32(p, lane_mask(n), (__m512i)v);
 }
 
+#if !defined(UM_VECTOR_REGISTER)
+#define UM_VECTOR_REGISTER "+v"
+#endif
+// A value used once is not folded into the instruction that uses it.
+UM_INLINE void keep_in_register(Vi& v) { __asm__("" : UM_VECTOR_REGISTER(v)); }
+
 UM_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm512_fmadd_ps(a, b, c); }
 UM_INLINE Vf fnma(Vf a, Vf b, Vf c) { return _mm512_fnmadd_ps(a, b, c); }
 // Like the instructions, both return b when either is NaN.

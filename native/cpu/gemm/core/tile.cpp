@@ -87,7 +87,7 @@ void tile(const Tile& t) {
       for (int i = 0; i < kRows; ++i) {
         Vi x = (Vi)a.splat(i);
         // Used once, the broadcast would be folded into the dot instruction, which then takes 2.5 cycles.
-        if constexpr (kVectors == 1) __asm__("" : "+v"(x));
+        if constexpr (kVectors == 1) keep_in_register(x);
 #pragma GCC unroll 2
         for (int j = 0; j < kVectors; ++j) acc[i][j] = dot_pair(x, y[j], acc[i][j]);
       }

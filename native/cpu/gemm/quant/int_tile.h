@@ -64,7 +64,7 @@ UM_INLINE void add_quad(const uint32_t* a, const Vi (&y)[kVectors], Vi (&sums)[k
   for (int i = 0; i < kRows; ++i) {
     Vi x = splat_word(a[i]);
     // Used once, the broadcast would be folded into the dot instruction, which then takes longer.
-    if constexpr (kVectors == 1) __asm__("" : "+v"(x));
+    if constexpr (kVectors == 1) keep_in_register(x);
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j)
       sums[i][j] = (Vi)(kBiasedRows ? _mm512_dpbusd_epi32((__m512i)sums[i][j], (__m512i)x, (__m512i)y[j])
