@@ -86,14 +86,13 @@ void sum_columns(const RankSums& job, int index, int64_t task, uint32_t* panels,
   for (int64_t i = 0; i < job.cut.passes; ++i) {
     const Pass& pass = job.cut.pass[i];
     const Segment& s = job.cut.segment[pass.segment];
-    const int64_t ranks = ranks_in(sum, s), words = words_a(c, pass.rows), steps = words_b(c, pass.rows);
+    const int64_t ranks = ranks_in(sum, s), words = words_a(c, pass.rows);
     if (ranks == 0) continue;
     const bool whole = ranks == sum.ranks;
     const uint32_t* staged = job.staged + i * job.pass_words + words_before(job, index, s, words);
     const Source q{static_cast<const char*>(sum.q) + (pass.row * sum.n + column) * dtype_size(g.dtype_x), g.dtype_x, 1,
                    sum.n};
-    interleave_panels(panels, q, columns, pass.rows, pairs_in_b(c), 0, panel_count(columns));
-    sum_pass(c, staged, words, ranks, panels, steps, columns, whole ? sums : compact, stride, whole);
+    sum_pass(c, Lanes{staged, words}, ranks, q, pass.rows, columns, panels, whole ? sums : compact, stride, whole);
     const int32_t* list = s.ranks + (sum.member < 0 ? 0 : s.first[sum.member]);
     const int64_t base = sum.member < 0 ? 0 : g.member[sum.member].first;
     for (int64_t j = 0; !whole && j < ranks; ++j) {

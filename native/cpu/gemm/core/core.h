@@ -156,18 +156,26 @@ int64_t block_rows(Compute c, int64_t m, int64_t k, int64_t wanted_blocks);
 // out[m, n] = A B over all threads.
 Status multiply(Compute c, const Source& a, int64_t m, int64_t k, const Panels& b, const Output& out);
 
-// ---- long sums (tall.cpp)
+// ---- long sums (sum_pass.cpp, tall.cpp)
 
 // Even heights of tiles that together hold `rows` lanes.
 UM_INLINE int64_t tile_height(int64_t rows) { return ceil_div(rows, ceil_div(rows, kTileRows)); }
 
-// One pass of a long sum: `rows` lanes, staged by interleave_rows as tiles of tile_height(rows) with `words` words
-// each, by interleaved panels of `steps` words; into sums [rows, stride], on top of what they hold with add.
-void sum_pass(Compute c, const uint32_t* lanes, int64_t words, int64_t rows, const uint32_t* panels, int64_t steps,
-              int64_t columns, float* sums, int64_t stride, bool add);
+// The few rows of a long sum: staged by interleave_rows as tiles of tile_height(rows) with `words` words for each row,
+// or, where they are floats side by side, as they lie: then words is 1 and step the floats from one to the next.
+struct Lanes {
+  const uint32_t* data;
+  int64_t words;
+  int64_t step = 0;
+};
 
-// out[r, n] = sum over t of p[t, r] q[t, n]: few rows, so that q is interleaved as it is read. p has the rows as
-// lanes, q the columns.
+// One pass of a long sum: `rows` lanes by q [steps, columns], whose columns are its lanes; into sums [rows, stride], on
+// top of what they hold with add. panels: room for q interleaved.
+void sum_pass(Compute c, const Lanes& lanes, int64_t rows, const Source& q, int64_t steps, int64_t columns,
+              uint32_t* panels, float* sums, int64_t stride, bool add);
+
+// out[r, n] = sum over t of p[t, r] q[t, n]: few rows, so that q is read in passes. p has the rows as lanes, q the
+// columns.
 Status multiply_tall(Compute c, const Source& p, int64_t r, const Source& q, int64_t n, int64_t t, const Output& out);
 constexpr int64_t kTallRows = 128;  // up to here it beats multiply
 

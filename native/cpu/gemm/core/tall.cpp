@@ -1,4 +1,5 @@
 #include "cpu/gemm/core/core.h"
+#include "cpu/simd/kernel_util.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
@@ -22,6 +23,20 @@ Source from(const Source& s, int64_t lane, int64_t step) {
   return part;
 }
 
+// The rows of p as floats side by side.
+Lanes lanes_of(const TallJob& job, const Source& p, int64_t length, uint32_t* staged) {
+  if (job.compute != Compute::floats || p.lane_stride != 1) {
+    interleave_rows(staged, p, 0, job.r, tile_height(job.r), length, job.compute);
+    return Lanes{staged, words_a(job.compute, length)};
+  }
+  if (p.dtype == kF32) return Lanes{static_cast<const uint32_t*>(p.data), 1, p.k_stride};
+  const auto* from = static_cast<const bf16*>(p.data);
+  auto* to = reinterpret_cast<float*>(staged);
+  for (int64_t t = 0; t < length; ++t, from += p.k_stride, to += job.r)
+    each_vector(0, job.r, [=](int64_t i, int n) UM_BODY { put(to + i, get(from + i, n), n); });
+  return Lanes{staged, 1, job.r};
+}
+
 // Some columns, through all passes over t in order.
 void tall_columns(const TallJob& job, int64_t column, uint32_t* lanes, uint32_t* panels, float* sums) {
   const int64_t stride = job.panels * kPanel, columns = smaller(stride, job.n - column);
@@ -29,9 +44,8 @@ void tall_columns(const TallJob& job, int64_t column, uint32_t* lanes, uint32_t*
   for (int64_t w = 0; w < words; w += kSteps) {
     const int64_t per_word = pairs_in_b(job.compute) ? 2 : 1, t0 = w * per_word;
     const int64_t steps = smaller(kSteps, words - w), length = smaller(steps * per_word, job.t - t0);
-    interleave_rows(lanes, from(job.p, 0, t0), 0, job.r, tile_height(job.r), length, job.compute);
-    interleave_panels(panels, from(job.q, column, t0), columns, length, pairs_in_b(job.compute), 0, panel_count(columns));
-    sum_pass(job.compute, lanes, words_a(job.compute, length), job.r, panels, steps, columns, sums, stride, w != 0);
+    const Lanes p = lanes_of(job, from(job.p, 0, t0), length, lanes);
+    sum_pass(job.compute, p, job.r, from(job.q, column, t0), length, columns, panels, sums, stride, w != 0);
   }
   for (int64_t p = 0; p < columns; p += kPanel)
     finish_block(sums + p, stride, 0, job.r, column + p, smaller(kPanel, columns - p), *job.out);
@@ -53,21 +67,6 @@ void tall_tasks(void* context, int64_t begin, int64_t end, int) {
 }
 
 }  // namespace
-
-void sum_pass(Compute c, const uint32_t* lanes, int64_t words, int64_t rows, const uint32_t* panels, int64_t steps,
-              int64_t columns, float* sums, int64_t stride, bool add) {
-  const int64_t height = tile_height(rows);
-  for (int64_t p = 0; p < panel_count(columns); ++p) {
-    const int vectors = columns - p * kPanel <= kLanes ? 1 : 2;
-    for (int64_t i = 0; i < rows; i += height) {
-      const int count = static_cast<int>(smaller(height, rows - i));
-      float* sum = sums + i * stride + p * kPanel;
-      const uint32_t* a = lanes + i * words;
-      tile_kernel(c, count, vectors)(
-          Tile{a, panels + p * kPanel * steps, steps, add ? sum : nullptr, stride, sum, stride, false, a});
-    }
-  }
-}
 
 Status multiply_tall(Compute c, const Source& p, int64_t r, const Source& q, int64_t n, int64_t t, const Output& out) {
   if (r <= 0 || n <= 0) return Status::ok;
