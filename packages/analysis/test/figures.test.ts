@@ -105,6 +105,23 @@ describe('figures', () => {
     const hatched = drawFigure(specs[3]!).svg.match(/url\(#figure-routing-hatch\)/g);
     expect(hatched?.length).toBe(1);
   });
+  it('leaves room between the names of experts, also in a font wider than Helvetica', () => {
+    const named = {
+      ...specs[3]!,
+      experts: ['embedding', 'reranking', 'a name too long for a column'],
+    };
+    const { svg } = drawFigure(named as FigureSpec);
+    const labels = [
+      ...svg.matchAll(/<text x="([\d.]+)" y="29"[^>]*?font-size="([\d.]+)"[^>]*>([^<]+)</g),
+    ]
+      .slice(0, 3)
+      .map(([, x, size, label]) => ({ x: Number(x), width: textWidth(label!, Number(size)) }));
+    expect(labels).toHaveLength(3);
+    for (const [i, right] of labels.slice(1).entries()) {
+      const left = labels[i]!;
+      expect(right.x - right.width / 2 - (left.x + left.width / 2)).toBeGreaterThan(4.5);
+    }
+  });
   it('colours tasks as everywhere: embedding blue, reranking vermilion', () => {
     expect(diverging(1)).toBe('#0072b2');
     expect(diverging(-1)).toBe('#d55e00');

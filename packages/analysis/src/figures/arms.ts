@@ -161,7 +161,7 @@ function drawLegend(canvas: Canvas, groups: readonly ArmPoint['group'][]): void 
       stroke: LEGEND,
     });
     canvas.text(x + 10, 11.7, GROUP_WORDS[group], { tone: 'muted', size: 7.5 });
-    x += 10 + textWidth(GROUP_WORDS[group], 7.5) + 12;
+    x += 10 + textWidth(GROUP_WORDS[group], 7.5) + 20;
   }
   drawMarker(canvas, 'circle', x + 3, 9, 1.1, { fill: LEGEND });
   canvas.text(x + 8, 11.7, 'one seed', { tone: 'muted', size: 7.5 });

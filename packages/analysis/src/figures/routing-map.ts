@@ -21,6 +21,10 @@ export interface RoutingMapSpec extends FigureText {
 }
 
 const CELL_HEIGHT = 15;
+const LABEL_SIZE = 7;
+const SMALLEST_LABEL = 5.5;
+/** Between two names, also where the reader's font is wider than Helvetica. */
+const LABEL_GAP = 5;
 
 /** Gate mass per layer × expert for each task, their difference (hatched where unresolved), and MI per layer. */
 export function routingMapFigure(spec: RoutingMapSpec): Figure {
@@ -32,6 +36,7 @@ export function routingMapFigure(spec: RoutingMapSpec): Figure {
   const bars = 60;
   const width = (PAGE_WIDTH - left - bars - 8 - 3 * gap) / 3;
   const cell = width / spec.experts.length;
+  const size = labelSize(spec.experts, cell - LABEL_GAP);
   const panels = [
     { title: 'Embedding', of: (l: RoutingMapLayer) => l.embedding, signed: false },
     { title: 'Reranking', of: (l: RoutingMapLayer) => l.reranking, signed: false },
@@ -52,10 +57,10 @@ export function routingMapFigure(spec: RoutingMapSpec): Figure {
     const x0 = left + k * (width + gap);
     canvas.text(x0, 12, panel.title, { bold: true, size: 8.5 });
     spec.experts.forEach((expert, e) => {
-      canvas.text(x0 + (e + 0.5) * cell, top - 5, shorten(expert, cell), {
+      canvas.text(x0 + (e + 0.5) * cell, top - 5, shorten(expert, cell - LABEL_GAP, size), {
         anchor: 'middle',
         tone: 'muted',
-        size: 7,
+        size,
       });
     });
     spec.layers.forEach((layer, i) => {
@@ -144,10 +149,16 @@ function drawInformation(
   });
 }
 
+/** The size at which all names fit into `width`, within what can be read. */
+function labelSize(names: readonly string[], width: number): number {
+  const widest = Math.max(...names.map((name) => textWidth(name, LABEL_SIZE)));
+  return Math.min(LABEL_SIZE, Math.max(SMALLEST_LABEL, (LABEL_SIZE * width) / widest));
+}
+
 /** Cuts a name to the width of its column; the CSV and the caption keep it whole. */
-function shorten(name: string, width: number): string {
+function shorten(name: string, width: number, size: number): string {
   let shown = name;
-  while (shown.length > 2 && textWidth(shown, 7) > width)
+  while (shown.length > 2 && textWidth(shown, size) > width + 1e-9)
     shown = `${shown.replace(/\.$/, '').slice(0, -1)}.`;
   return shown;
 }

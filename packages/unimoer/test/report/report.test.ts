@@ -8,8 +8,24 @@ import { buildDocument } from '../../src/report/document.js';
 import { renderReport, writeReport } from '../../src/report/index.js';
 import { escapeLatex } from '../../src/report/latex.js';
 import { buildModel } from '../../src/report/model.js';
+import { reading } from '../../src/report/sections/routing.js';
 import type { StudyResults } from '../../src/report/types.js';
 import { syntheticResults } from './synthetic.js';
+
+describe('what is said of a routed arm', () => {
+  const say = (ci95: [number, number] | null) => reading({ ci95, minimumDetectable: 0.028 }, 0.01);
+  it('does not call an arm close to the dedicated one when only a drop is ruled out', () => {
+    expect(say([-0.03, 0.007])).toBe(
+      'A drop of 1 % or more against the dedicated arm is ruled out.',
+    );
+  });
+  it('follows the interval', () => {
+    expect(say([0.001, 0.02])).toBe('It stays behind the dedicated arm.');
+    expect(say([-0.02, -0.001])).toBe('It is ahead of the dedicated arm.');
+    expect(say([-0.02, 0.02])).toBe('Undecided: a drop under 2.8 % would not have been seen.');
+    expect(say(null)).toBe('One seed: no interval.');
+  });
+});
 
 const place = { endpoint: 'embedding', dataset: 'scifact', backbone: 'minilm' } as const;
 const json = (results: StudyResults) => JSON.parse(renderReport(results).get('report.json')!);

@@ -71,19 +71,23 @@ function routedSentences(model: ReportModel): string[] {
           other?.theta == null || matched === undefined
             ? ''
             : `; against “${matched.label}” θ ${percent(other.theta)} ${intervalWords(other.ci95)}`;
-        return `${where}: “${arm.label}” against dedicated θ ${percent(c.theta!)} ${intervalWords(c.ci95)}${against}. ${reading(c, model)}`;
+        return `${where}: “${arm.label}” against dedicated θ ${percent(c.theta!)} ${intervalWords(c.ci95)}${against}. ${reading(c, results.delta)}`;
       }),
   );
   return items.length > 0 ? items : ['This study has no routed arm.'];
 }
 
-function reading(c: RankedComparison, model: ReportModel): string {
+/** What the 95 % interval of a routed arm's θ against the dedicated arm, beside the margin `delta`, lets one say. */
+export function reading(
+  c: Pick<RankedComparison, 'ci95' | 'minimumDetectable'>,
+  delta: number,
+): string {
   if (c.ci95 === null) return 'One seed: no interval.';
   const [lo, hi] = c.ci95;
   if (lo > 0) return 'It stays behind the dedicated arm.';
   if (hi < 0) return 'It is ahead of the dedicated arm.';
-  if (hi < model.results.delta) {
-    return `It is within ${plainPercent(model.results.delta)} of the dedicated arm.`;
+  if (hi < delta) {
+    return `A drop of ${plainPercent(delta)} or more against the dedicated arm is ruled out.`;
   }
   return `Undecided: a drop under ${percent(c.minimumDetectable ?? 0, 1, false)} would not have been seen.`;
 }
