@@ -41,15 +41,29 @@ UM_INLINE Vf load(const bf16* p) {
 UM_INLINE void store(bf16* p, Vf v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(v));
 }
+// Whole words by a mask; an odd half by itself.
+UM_INLINE __m128i word_mask(int halves) {
+  return _mm_cmpgt_epi32(_mm_set1_epi32(halves >> 1), _mm_setr_epi32(0, 1, 2, 3));
+}
+UM_INLINE __m128i half_mask(int i) {
+  return _mm_cmpeq_epi16(_mm_set1_epi16(static_cast<int16_t>(i)), _mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7));
+}
 UM_INLINE Vf load_n(const bf16* p, int n) {
-  bf16 t[8] = {};
-  for (int i = 0; i < n; ++i) t[i] = p[i];
-  return load(t);
+  __m128i h = _mm_maskload_epi32(reinterpret_cast<const int*>(p), word_mask(n));
+  if (n % 2) {
+    const __m128i last = _mm_set1_epi16(static_cast<int16_t>(p[n - 1].bits));
+    h = _mm_or_si128(h, _mm_and_si128(last, half_mask(n - 1)));
+  }
+  return widen(h);
 }
 UM_INLINE void store_n(bf16* p, Vf v, int n) {
-  bf16 t[8];
-  store(t, v);
-  for (int i = 0; i < n; ++i) p[i] = t[i];
+  const __m128i h = narrow(v);
+  _mm_maskstore_epi32(reinterpret_cast<int*>(p), word_mask(n), h);
+  if (n % 2) {
+    bf16 t[8];
+    __builtin_memcpy(t, &h, sizeof t);
+    p[n - 1] = t[n - 1];
+  }
 }
 UM_INLINE Vi load_int(const int32_t* p) {
   return (Vi)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
