@@ -121,7 +121,7 @@ void along_lanes(uint32_t* out, int64_t stride, const T* src, int64_t k_stride, 
   }
 }
 
-// Up to kPanel lanes. Stores are kLanes wide but for the tail of along_k, which is `width` wide;
+// Stores are kLanes wide but for the tail of along_k, which is `width` wide;
 // ascending, so that a later word overwrites the overhang of an earlier one.
 template <class T, bool kPairs>
 void group_of(uint32_t* out, int64_t stride, const Source& s, int64_t lane, int64_t lanes, int64_t k, int64_t words,

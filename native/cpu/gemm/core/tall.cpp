@@ -1,5 +1,4 @@
 #include "cpu/gemm/core/core.h"
-#include "cpu/simd/kernel_util.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
@@ -23,18 +22,13 @@ Source from(const Source& s, int64_t lane, int64_t step) {
   return part;
 }
 
-// The rows of p as floats side by side.
+// The rows of p as sum_pass takes them: floats side by side, where they lie if they are, else interleaved as one tile;
+// pairs in tiles.
 Lanes lanes_of(const TallJob& job, const Source& p, int64_t length, uint32_t* staged) {
-  if (job.compute != Compute::floats || p.lane_stride != 1) {
-    interleave_rows(staged, p, 0, job.r, tile_height(job.r), length, job.compute);
-    return Lanes{staged, words_a(job.compute, length)};
-  }
-  if (p.dtype == kF32) return Lanes{static_cast<const uint32_t*>(p.data), 1, p.k_stride};
-  const auto* from = static_cast<const bf16*>(p.data);
-  auto* to = reinterpret_cast<float*>(staged);
-  for (int64_t t = 0; t < length; ++t, from += p.k_stride, to += job.r)
-    each_vector(0, job.r, [=](int64_t i, int n) UM_BODY { put(to + i, get(from + i, n), n); });
-  return Lanes{staged, 1, job.r};
+  const bool floats = job.compute == Compute::floats;
+  if (floats && p.dtype == kF32 && p.lane_stride == 1) return Lanes{static_cast<const uint32_t*>(p.data), 1, p.k_stride};
+  interleave_rows(staged, p, 0, job.r, floats ? job.r : tile_height(job.r), length, job.compute);
+  return floats ? Lanes{staged, 1, job.r} : Lanes{staged, words_a(job.compute, length)};
 }
 
 // Some columns, through all passes over t in order.
