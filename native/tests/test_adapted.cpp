@@ -11,17 +11,17 @@ namespace {
 
 struct Case {
   std::int64_t m, n, k, ranks, experts, groups;
-  bool gates, bias;
+  bool gates, bias, residual = false;
 };
 const Case kCases[] = {{1, 1, 1, 1, 1, 1, false, true},    {7, 33, 17, 3, 1, 1, false, false},
-                       {40, 64, 48, 16, 1, 1, false, true}, {61, 96, 65, 24, 3, 5, true, true},
-                       {150, 40, 96, 64, 8, 9, true, false}, {800, 70, 31, 8, 2, 3, true, true},
+                       {40, 64, 48, 16, 1, 1, false, true}, {61, 96, 65, 24, 3, 5, true, true, true},
+                       {150, 40, 96, 64, 8, 9, true, false}, {800, 70, 31, 8, 2, 3, true, true, true},
                        {600, 32, 32, 96, 3, 40, true, true}};
 
 double tolerance(int dtype) { return dtype == kBF16 ? 1.0 / 48 : 3e-6; }
 
 struct Data {
-  Values x, w, bias, A, B, gates, scale, dy;
+  Values x, w, bias, A, B, gates, scale, dy, residual;
   std::vector<std::int32_t> row_to_gate, expert;
 };
 
@@ -30,7 +30,8 @@ Data make(Random& random, const Case& c, int dtx, int dtp) {
          random_values(random, c.n, kF32),          random_values(random, c.ranks * c.k, dtx),
          random_values(random, c.n * c.ranks, dtx), random_values(random, c.groups * c.experts, kF32),
          random_values(random, c.ranks, kF32),      random_values(random, c.m * c.n, dtx),
-         {},                                        {}};
+         random_values(random, c.m * c.n, dtx),     {},
+         {}};
   for (std::int64_t t = 0; t < c.m; ++t) d.row_to_gate.push_back(static_cast<std::int32_t>(random.below(c.groups)));
   for (std::int64_t j = 0; j < c.ranks; ++j)
     d.expert.push_back(static_cast<std::int32_t>(j * c.experts / c.ranks));
@@ -63,7 +64,7 @@ void test_case(Random& random, const Case& c, int dtx, int dtp) {
   for (std::size_t i = 0; i < z.size(); ++i) z[i] *= scale[i];
   std::vector<double> y = product(c.m, c.n, c.k, x, c.k, 1, w, 1, c.k);
   const std::vector<double> expand = product(c.m, c.n, c.ranks, z, c.ranks, 1, B, 1, c.ranks);
-  for (std::size_t i = 0; i < y.size(); ++i) y[i] += expand[i] + (c.bias ? d.bias[i % c.n] : 0.0f);
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] += expand[i] + (c.bias ? d.bias[i % c.n] : 0.0f) + (c.residual ? d.residual[i] : 0.0f);
   const std::vector<double> dz = product(c.m, c.ranks, c.n, dy, c.n, 1, B, c.ranks, 1);
   std::vector<double> dh = dz, dgates(c.groups * c.experts);
   for (std::int64_t t = 0; t < c.m; ++t)
@@ -80,6 +81,7 @@ void test_case(Random& random, const Case& c, int dtx, int dtp) {
   Buffer bw = Buffer::of(d.w, kF32), bx = Buffer::of(d.x, dtx), bA = Buffer::of(d.A, kF32), bB = Buffer::of(d.B, kF32);
   Buffer bdy = Buffer::of(d.dy, dtx), bscale = Buffer::of(d.scale, kF32);
   Buffer bbias = c.bias ? Buffer::of(d.bias, kF32) : Buffer::absent();
+  Buffer bresidual = c.residual ? Buffer::of(d.residual, dtx) : Buffer::absent();
   Buffer bgates = c.gates ? Buffer::of(d.gates, kF32) : Buffer::absent();
   Buffer brow = c.gates ? Buffer::ints(d.row_to_gate) : Buffer::absent();
   Buffer bexpert = c.gates ? Buffer::ints(d.expert) : Buffer::absent();
@@ -102,7 +104,7 @@ void test_case(Random& random, const Case& c, int dtx, int dtp) {
     const double m = double(c.m), n = double(c.n), k = double(c.k), r = double(c.ranks), e = double(c.experts),
                  g = double(c.groups);
     Status status = call(unimoer::k_adapted_linear,
-                         padded({&bx, &bgates, &brow, &bh, &by, &packed, &bA, &bB, &bscale, &bexpert, &bbias}, 25),
+                         padded({&bx, &bgates, &brow, &bh, &by, &packed, &bA, &bB, &bscale, &bexpert, &bbias, &bresidual}, 28),
                          {double(dtx), double(dtp), m, k, e, g, n, r, 0, 0, 0, 0, 0});
     expect(status == Status::ok, name + "forward: " + unimoer::last_error());
     status = call(unimoer::k_adapted_linear_grad,
@@ -148,10 +150,10 @@ void test_group(Random& random, int dtx, int dtp) {
     double size[6] = {};
     for (std::size_t j = 0; j < members.size(); ++j) {
       const int i = members[j];
-      for (Buffer* b : {&y[i], &w[i], &A[i], &B[i], &scale[i], &none, &bias[i]}) buffers.push_back(b);
+      for (Buffer* b : {&y[i], &w[i], &A[i], &B[i], &scale[i], &none, &bias[i], &none}) buffers.push_back(b);
       size[2 * j] = double(n[i]), size[2 * j + 1] = double(r[i]);
     }
-    return call(unimoer::k_adapted_linear, padded(buffers, 25),
+    return call(unimoer::k_adapted_linear, padded(buffers, 28),
                 {dt, dp, dm, dk, 0, 0, size[0], size[1], size[2], size[3], size[4], size[5], 0});
   };
   const auto backward = [&](std::vector<int> members, Buffer& hidden, double beta) {
@@ -183,7 +185,7 @@ void test_refusals() {
   Buffer packed = Buffer::raw(unimoer::kernel_table().packed_bytes(kF32, 2, 2)), s = Buffer::of(Values(2, 1), kF32);
   Buffer gates = Buffer::of(Values(4, 1), kF32), bad = Buffer::ints({0, 7}), good = Buffer::ints({0, 1});
   const auto run = [&](Buffer* rows, Buffer* experts) {
-    return call(unimoer::k_adapted_linear, padded({&x, &gates, rows, &y, &y, &packed, &a, &a, &s, experts, &none}, 25),
+    return call(unimoer::k_adapted_linear, padded({&x, &gates, rows, &y, &y, &packed, &a, &a, &s, experts, &none}, 28),
                 {0, 0, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0, 0});
   };
   expect(run(&bad, &good) == Status::bad_argument, "rowToGate out of range is refused");

@@ -61,7 +61,7 @@ void test_sparse(Random& random, const SparseCase& c, int dtx, int dtp) {
     std::vector<Buffer*> forward = {&x, &gates, &row, &h}, backward = {&x, &gates, &row, &h, &dx, &dg};
     std::vector<double> sizes = {double(dtx), double(dtp), double(m), double(k), double(experts), double(groups)};
     for (int i = 0; i < 3; ++i) {
-      for (Buffer* b : {&y[i], &w[i], &A[i], &B[i], &scale[i], &expert[i], &none}) forward.push_back(b);
+      for (Buffer* b : {&y[i], &w[i], &A[i], &B[i], &scale[i], &expert[i], &none, &none}) forward.push_back(b);
       for (Buffer* b : {&dy[i], &wt[i], &A[i], &B[i], &scale[i], &expert[i], &dA[i], &dB[i]}) backward.push_back(b);
       sizes.push_back(double(n[i])), sizes.push_back(double(r[i]));
     }

@@ -1,6 +1,7 @@
-// adapted_linear [x, gates?, rowToGate?, H?, then three times y?, packed?, A?, B?, rankScale?, rankExpert?, bias?]
+// adapted_linear [x, gates?, rowToGate?, H?, then three times
+//                 y?, packed?, A?, B?, rankScale?, rankExpert?, bias?, residual?]
 //                (dtx, dtPack, m, k, N, G, then three times n, R, then sparse)
-//   H = x AT;  Z = scale * H;  y = x WT + bias + Z BT   for each member; n = 0 where there is none
+//   H = x AT;  Z = scale * H;  y = x WT + bias + Z BT + residual   for each member; n = 0 where there is none
 // One pass over blocks of rows: x is read (or interleaved) once for every W and A, H [m, sum of R] and Z
 // stay in cache, and the expansion by B is added before y is written. With sparse a gate that is 0 takes no gradient:
 // its ranks may be left out, and the row of H then begins with the active ones (rank_segments.h).
@@ -9,7 +10,7 @@
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
-constexpr int kFirst = 4, kStride = 7;
+constexpr int kFirst = 4, kStride = 8;
 
 struct ForwardJob {
   const Group& group;
@@ -17,6 +18,7 @@ struct ForwardJob {
   AdapterPanels panels;
   float* h;
   const float* bias[kMaxMembers];
+  const void* residual[kMaxMembers];
   bool failed;
 };
 
@@ -42,7 +44,7 @@ void forward_block(const ForwardJob& job, const Block& b, const AdapterPanels& p
       interleave_rows(staged_z, Source{z + s.first[i], kF32, s.count, 1}, 0, b.rows, kTileRows, s.counts[i], g.rank_compute);
       products[1] = Product{g.rank_compute, staged_z, words_a(g.rank_compute, s.counts[i]), &panels.expand[i]};
     }
-    const Output y{u.edge, g.dtype_x, u.n, job.bias[i], 1.0f, 0.0f};
+    const Output y{u.edge, g.dtype_x, u.n, job.bias[i], 1.0f, 0.0f, job.residual[i]};
     multiply_block(products, s.counts[i] ? 2 : 1, b.row, b.rows, 0, panel_count(u.n), y);
   }
 }
@@ -69,11 +71,14 @@ Status adapted_linear(const KernelArgs& args) {
   const Status status = read_group(args, kFirst, kStride, false, true, group);
   if (status != Status::ok) return status;
   Cut cut;
-  ForwardJob job{group, cut, {}, args.ptr<float>(3), {}, false};
+  ForwardJob job{group, cut, {}, args.ptr<float>(3), {}, {}, false};
   for (int i = 0; i < kMaxMembers; ++i) {
     const int bias = kFirst + i * kStride + 6;
+    const int64_t n = group.member[i].n;
     job.bias[i] = args.ptr<float>(bias);
-    if (!holds_or_absent(args, bias, 1, group.member[i].n, 4)) return too_small();
+    job.residual[i] = args.buf[bias + 1];
+    if (!holds_or_absent(args, bias, 1, n, 4) || !holds_or_absent(args, bias + 1, group.m, n, dtype_size(group.dtype_x)))
+      return too_small();
   }
   if (group.m == 0) return Status::ok;
   widen_group(group, false);

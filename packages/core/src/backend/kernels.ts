@@ -58,7 +58,7 @@ export const kernelRows = [
   ['gemm', 4, 10],
   ['pack_weight', 2, 5],
   ['linear_packed', 5, 5],
-  ['adapted_linear', 25, 13],
+  ['adapted_linear', 28, 13],
   ['adapted_linear_grad', 30, 14],
   ['vocabulary_cross_entropy', 5, 5],
   ['vocabulary_cross_entropy_grad', 7, 5],

@@ -1,4 +1,4 @@
-import { linearGroup } from '../ops/adapted-linear';
+import { adaptedLinear, linearGroup } from '../ops/adapted-linear';
 import { add } from '../ops/binary';
 import type { FrozenWeight } from '../ops/frozen-weight';
 import { type FeedForwardActivation, feedForward } from '../ops/feed-forward';
@@ -22,7 +22,7 @@ export interface LinearAdapter {
   forward(x: Tensor, base: Linear, ctx: ForwardContext): Tensor;
   /**
    * For adapters that are a low-rank pair and nothing else: forward(x) is adaptedLinear(x, …, lowRank). With it
-   * linears that read one x run as one op (see forwardTogether).
+   * linears that read one x run as one op (see forwardTogether), and a residual joins the sums (forwardOnto).
    */
   lowRank?(base: Linear, ctx: ForwardContext): LowRank;
   parameters(): Parameter[];
@@ -45,10 +45,13 @@ export class Linear {
     return this.adapter ? this.adapter.forward(x, this, ctx) : linear(x, this.weight, this.bias);
   }
 
-  /** forward(x) + residual [T, out] if there is one, in one op where there is no adapter. */
+  /** forward(x) + residual [T, out]: one op, unless the adapter is more than a low-rank pair. */
   forwardOnto(x: Tensor, residual: Tensor | null, ctx: ForwardContext): Tensor {
-    if (!this.adapter) return linear(x, this.weight, this.bias, residual);
-    const y = this.adapter.forward(x, this, ctx);
+    const { adapter, weight, bias } = this;
+    if (!adapter) return linear(x, weight, bias, residual);
+    const lowRank = adapter.lowRank?.(this, ctx);
+    if (lowRank) return adaptedLinear(x, weight, bias, lowRank, residual);
+    const y = adapter.forward(x, this, ctx);
     return residual ? add(y, residual) : y;
   }
 

@@ -1,7 +1,7 @@
 import { type GradNode, recordMany } from '../autograd/node';
 import { statDType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
-import { shapeFault, wantsGrad } from './shared/check';
+import { checkResidual, shapeFault, wantsGrad } from './shared/check';
 import type { FrozenWeight } from './frozen-weight';
 import { checkLinear, checkLowRank, type LowRank } from './shared/low-rank';
 import { sumGroups } from './shared/sum-groups';
@@ -14,6 +14,8 @@ export interface GroupMember {
   bias: Tensor | null;
   /** Absent for a linear without an adapter. */
   lowRank?: LowRank | null;
+  /** [T, out] in x's dtype, added to this member's output. */
+  residual?: Tensor | null;
 }
 
 /** The kernel's limit: queries, keys and values. */
@@ -21,8 +23,8 @@ const MAX_MEMBERS = 3;
 
 /**
  * Frozen linear plus LoRA or MoE-LoRA in rank space: H = x Aᵀ; Z = rankScale · gate · H;
- * y = x Wᵀ + bias + Z Bᵀ, accumulated in f32. x [T, in] -> [T, out] in x's dtype. Saves x, H f32 [T, R]
- * and the small operands; gradients for x, A, B, gates and a trainable bias. Ranks whose gate is 0 are left out
+ * y = x Wᵀ + bias + Z Bᵀ + residual, accumulated in f32 and rounded once. x [T, in] -> [T, out] in x's dtype. Saves x, H f32 [T, R]
+ * and the small operands; gradients for x, A, B, gates, residual and a trainable bias. Ranks whose gate is 0 are left out
  * where runs of rows share them, if lowRank.sparseGates is set or gates need no gradient. A quantised W is
  * dequantised for the call, as in QLoRA (Dettmers et al. 2023, section 3), and activations are not rounded to 8 bits.
  */
@@ -31,8 +33,9 @@ export function adaptedLinear(
   w: FrozenWeight,
   bias: Tensor | null,
   lowRank: LowRank,
+  residual: Tensor | null = null,
 ): Tensor {
-  return linearGroup(x, [{ weight: w, bias, lowRank }], 'adaptedLinear')[0]!;
+  return linearGroup(x, [{ weight: w, bias, lowRank, residual }], 'adaptedLinear')[0]!;
 }
 
 /**
@@ -49,8 +52,10 @@ export function linearGroup(
 ): Tensor[] {
   const { gates, rowToGate, sparseGates } = checkGroup(op, x, members);
   if (members[0]!.weight.quantization && (members.length > 1 || !members[0]!.lowRank)) {
-    return members.map(({ weight, bias, lowRank }) =>
-      lowRank ? adaptedLinear(x, weight, bias, lowRank) : linear(x, weight, bias),
+    return members.map(({ weight, bias, lowRank, residual }) =>
+      lowRank
+        ? adaptedLinear(x, weight, bias, lowRank, residual)
+        : linear(x, weight, bias, residual),
     );
   }
   const [m, k] = x.shape as [number, number];
@@ -71,18 +76,19 @@ export function linearGroup(
   withPacks(weights, stored, dtype, false, (packs) =>
     backend.launch(
       'adapted_linear',
-      padded([x.handle, ...shared], 7, members, ({ bias, lowRank }, i) => [
+      padded([x.handle, ...shared], 8, members, ({ bias, lowRank, residual }, i) => [
         ys[i]!.handle,
         packs[i]!,
         ...rankHandles(lowRank),
         bias?.handle ?? 0,
+        residual?.handle ?? 0,
       ]),
       args,
     ),
   );
   const adapters = members.flatMap(({ lowRank }) => (lowRank ? [lowRank.A, lowRank.B] : []));
-  const biases = members.map(({ bias }) => bias);
-  if (wantsGrad(x, gates, ...adapters, ...biases)) {
+  const added = members.flatMap(({ bias, residual }) => [bias, residual]);
+  if (wantsGrad(x, gates, ...adapters, ...added)) {
     recordGroup(op, x, members, { gates, rowToGate, H, ys, args });
   }
   H?.dispose();
@@ -123,11 +129,16 @@ function recordGroup(
     })),
   };
   const weights = members.map(({ weight }) => weight);
-  // Inputs: x, gates, then A, B and bias of each member.
+  // Inputs: x, gates, then A, B, bias and residual of each member.
   const inputs = [
     x,
     gates,
-    ...members.flatMap(({ bias, lowRank }) => [lowRank?.A ?? null, lowRank?.B ?? null, bias]),
+    ...members.flatMap(({ bias, lowRank, residual }) => [
+      lowRank?.A ?? null,
+      lowRank?.B ?? null,
+      bias,
+      residual ?? null,
+    ]),
   ];
   recordMany(op, ys, inputs, saved, (node) => {
     const dys = node.parts!;
@@ -138,8 +149,8 @@ function recordGroup(
     const dx = node.needs(0) ? (sum ?? empty([m, k], dtype, backend)) : null;
     const dGates = gates && node.needs(1) ? wanted(1, node.saved[at.gates]!.shape) : null;
     const grads = at.members.map(({ A, B }, i) => ({
-      dA: dys[i] && A >= 0 ? wanted(2 + 3 * i, node.saved[A]!.shape) : null,
-      dB: dys[i] && B >= 0 ? wanted(3 + 3 * i, node.saved[B]!.shape) : null,
+      dA: dys[i] && A >= 0 ? wanted(2 + 4 * i, node.saved[A]!.shape) : null,
+      dB: dys[i] && B >= 0 ? wanted(3 + 4 * i, node.saved[B]!.shape) : null,
     }));
     const head = [handle(at.x), handle(at.gates), handle(at.rowToGate), handle(at.H)];
     const stored = at.members.map(({ reverse }) => node.saved[reverse] ?? null);
@@ -163,11 +174,14 @@ function recordGroup(
     );
     if (dx) node.give(0, dx);
     sum?.dispose();
+    dys.forEach((dy, i) => {
+      if (dy) node.give(5 + 4 * i, dy);
+    });
     if (dGates) node.give(1, dGates);
     grads.forEach(({ dA, dB }, i) => {
-      if (dA) node.give(2 + 3 * i, dA);
-      if (dB) node.give(3 + 3 * i, dB);
-      giveBias(node, 4 + 3 * i, dys[i]!, m, at.members[i]!.n);
+      if (dA) node.give(2 + 4 * i, dA);
+      if (dB) node.give(3 + 4 * i, dB);
+      giveBias(node, 4 + 4 * i, dys[i]!, m, at.members[i]!.n);
     });
   });
 }
@@ -206,8 +220,9 @@ function checkGroup(
   }
   let gating: LowRank | null = null;
   let adapted = 0;
-  for (const { weight, bias, lowRank } of members) {
+  for (const { weight, bias, lowRank, residual } of members) {
     checkLinear(op, x, weight, bias);
+    if (residual) checkResidual(op, x, residual, weight.outFeatures);
     if (weight.dtype !== first.weight.dtype) {
       shapeFault(
         `${op} ${weight.name}`,

@@ -282,6 +282,16 @@ export const linearCases: OpCase[] = [
     { twin: ([x, w, b, r]) => add(add(matmul(x!, w!, { transposeB: true }), b!), r!) },
   ),
   adaptedCase('LoRA', [7, 19, 33, 6], false),
+  row(
+    'adaptedLinear',
+    'on top of a residual',
+    [...adaptedInputs(7, 19, 33, 6, false), data([7, 19])],
+    (all) =>
+      withWeight(all[0]!, all[1]!, (w) =>
+        adaptedLinear(all[0]!, w, all[2]!, lowRank(all.slice(0, 6)), all[6]!),
+      ),
+    { twin: (all) => add(adaptedTwin(all.slice(0, 6)), all[6]!) },
+  ),
   adaptedCase('three gated experts', [7, 19, 33, 6], true),
   feedForwardCase('gelu', [7, 11, 19]),
   feedForwardCase('gelu_tanh', [7, 11, 19]),

@@ -112,21 +112,13 @@ export class BertBackbone implements Backbone {
         headDim,
         causal: false,
       });
-      // A frozen linear adds the residual to its own sums; beside an adapter the norm does.
-      const { attentionOutput, intermediate, output } = layer;
-      const [early, late] = attentionOutput.adapter ? [null, x] : [x, null];
-      const mixture = attentionOutput.forwardOnto(mixed, early, ctx);
-      const attended = addNorm(mixture, late, layer.attentionNorm, layerNormEps);
-      const parts = { up: intermediate, down: output };
-      const [first, last] = output.adapter ? [null, attended] : [attended, null];
-      const narrow = forwardFeedForward(parts, activation, attended, first, ctx);
-      return addNorm(narrow, last, layer.outputNorm, layerNormEps);
+      const norm = (y: Tensor, { weight, bias }: Norm) => layerNorm(y, weight, bias, layerNormEps);
+      const sum = layer.attentionOutput.forwardOnto(mixed, x, ctx);
+      const attended = norm(sum, layer.attentionNorm);
+      const parts = { up: layer.intermediate, down: layer.output };
+      return norm(forwardFeedForward(parts, activation, attended, attended, ctx), layer.outputNorm);
     });
   }
-}
-
-function addNorm(x: Tensor, residual: Tensor | null, norm: Norm, eps: number): Tensor {
-  return layerNorm(x, norm.weight, norm.bias, eps, { residual });
 }
 
 function readNorm(weights: WeightReader, name: string, d: number): Norm {

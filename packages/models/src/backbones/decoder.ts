@@ -7,7 +7,6 @@ import {
   type Linear,
   type PackedBatch,
   rmsNorm,
-  rmsNormResidual,
   rmsNormRope,
   rope,
   scope,
@@ -117,17 +116,10 @@ export class DecoderBackbone implements Backbone {
       const q = rotate(queries!, layer.qNorm, heads);
       const k = rotate(keys!, layer.kNorm, kvHeads);
       const mixed = attention(q, k, v!, cuSeqlens, { heads, kvHeads, headDim, causal: true });
-      const { y, sum } = layer.o.adapter
-        ? rmsNormResidual(layer.o.forward(mixed, ctx), x, layer.postNorm, eps)
-        : normalized(layer.o.forwardOnto(mixed, x, ctx), layer.postNorm, eps);
-      return forwardFeedForward(layer, 'swiglu', y, sum, ctx);
+      const sum = layer.o.forwardOnto(mixed, x, ctx);
+      return forwardFeedForward(layer, 'swiglu', rmsNorm(sum, layer.postNorm, eps), sum, ctx);
     });
   }
-}
-
-/** As rmsNormResidual, of a sum that is there already. */
-function normalized(sum: Tensor, norm: Tensor, eps: number): { y: Tensor; sum: Tensor } {
-  return { y: rmsNorm(sum, norm, eps), sum };
 }
 
 function readLayer(weights: WeightReader, config: DecoderConfig, i: number): DecoderLayer {

@@ -1,5 +1,5 @@
 import { type Call, type Reals, statCode } from './call';
-import { multiply, oriented, store } from './gemm';
+import { addResidual, multiply, oriented, store } from './gemm';
 
 const MAX_MEMBERS = 3;
 
@@ -89,7 +89,7 @@ function addTo(sum: Float64Array, x: Float64Array): void {
 
 function adaptedLinear(c: Call): void {
   const [dtx, dtPack, m, k] = [c.arg(0), c.arg(1), c.arg(2), c.arg(3)];
-  const { rank, members } = readGroup(c, 4, 7);
+  const { rank, members } = readGroup(c, 4, 8);
   const { R, stat } = rank;
   const x = c.input(0, dtx, m * k);
   const H = new Float64Array(m * R);
@@ -103,6 +103,7 @@ function adaptedLinear(c: Call): void {
     if (own > 0) {
       addTo(y, multiply(columns(Z, m, R, first, own), c.input(at + 3, stat, n * own), m, n, own));
     }
+    addResidual(y, c.optional(at + 7, dtx, m * n));
     store(c.output(at, dtx, m * n), y, n, 1, 0, c.optional(at + 6, stat, n));
   }
   if (R > 0) c.output(3, stat, m * R).set(H);
