@@ -43,8 +43,7 @@ void bench_shape(Random& random, Shape s, bool warm, int threads) {
           if (form.bits == 16)
             call(unimoer::k_linear_packed, {&x, &copy, &none, &none, &y}, {1, 1, double(m), n, k});
           else
-            call(unimoer::k_linear_quantized, {&x, &copy, &none, &y},
-                 {1, double(form.bits), kGroup, double(form.integer), double(m), n, k, 0, 0});
+            linear_quantized(x, copy, none, none, y, {1, double(form.bits), kGroup, double(form.integer), double(m), n, k});
         }
       };
       const double seconds = median_seconds(all) / double(copies.size());

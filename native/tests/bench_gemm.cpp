@@ -82,7 +82,7 @@ void bench_quantized(Random& random, std::int64_t m, Shape s, int threads) {
     report(kernel, weights, m, s.n, s.k, 0, median_seconds(run), flops, top);
   };
   const auto product = [&](Buffer& q, double bits, double integer) {
-    return [&, bits, integer] { call(unimoer::k_linear_quantized, {&x, &q, &none, &y}, {1, bits, 32, integer, dm, dn, dk, 0, 0}); };
+    return [&, bits, integer] { linear_quantized(x, q, none, none, y, {1, bits, 32, integer, dm, dn, dk}); };
   };
   row("linear_packed", "bf16", [&] { call(unimoer::k_linear_packed, {&x, &packed, &none, &none, &y}, {1, 1, dm, dn, dk}); });
   row("linear_quantized", "int8 x int8", product(bytes, 8, 1));
@@ -90,7 +90,7 @@ void bench_quantized(Random& random, std::int64_t m, Shape s, int threads) {
   row("linear_quantized", "int4 x int8", product(nibbles, 4, 1));
   row("linear_quantized", "int4", product(nibbles, 4, 0));
   row("linear_quantized gradient", "int4",
-      [&] { call(unimoer::k_linear_quantized, {&y, &nibbles, &none, &dx}, {1, 4, 32, 0, dm, dn, dk, 1, 0}); });
+      [&] { linear_quantized(y, nibbles, none, none, dx, {1, 4, 32, 0, dm, dn, dk, 1}); });
 }
 
 }  // namespace

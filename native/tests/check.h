@@ -138,6 +138,16 @@ inline unimoer::Status call(int id, const std::vector<Buffer*>& buffers, std::in
       id, unimoer::KernelArgs{ptr, bytes, n, args.begin(), static_cast<int>(args.size())});
 }
 
+// linear_quantized with one weight: y = x wT + bias + residual, or x w with reverse.
+struct QuantizedCall {
+  double dtype, bits, group, integer, m, n, k, reverse = 0;
+};
+inline unimoer::Status linear_quantized(Buffer& x, Buffer& q, Buffer& bias, Buffer& residual, Buffer& y, const QuantizedCall& c) {
+  static Buffer none = Buffer::absent();
+  return call(unimoer::k_linear_quantized, padded({&x, &none, &q, &bias, &residual, &y}, 14),
+              {c.dtype, c.bits, c.group, c.integer, c.reverse, -1, c.m, c.k, c.n, 0, 0});
+}
+
 inline void expect(bool ok, const std::string& what) {
   if (ok) return;
   ++failures;

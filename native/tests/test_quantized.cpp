@@ -124,8 +124,7 @@ void test_products(Random& random, const Weight& weight, int dtx, bool with_bias
     Buffer q = weight.q, bx = Buffer::of(x, dtx), by = Buffer::empty(want.size(), dtx);
     Buffer bb = with_bias ? Buffer::of(bias, kF32) : Buffer::absent(), none = Buffer::absent();
     const auto run = [&](Buffer& out) {
-      return call(unimoer::k_linear_quantized, {&bx, &q, &bb, &out},
-                  {d(dtx), d(weight.bits), d(group), 0, d(m), d(n), d(k), d(trans), 0});
+      return linear_quantized(bx, q, bb, none, out, {d(dtx), d(weight.bits), d(group), 0, d(m), d(n), d(k), d(trans)});
     };
     const std::string name = label(weight, dtx, trans ? "x w" : "x wT");
     expect(run(by) == Status::ok, name + ": " + unimoer::last_error());
@@ -137,9 +136,10 @@ void test_products(Random& random, const Weight& weight, int dtx, bool with_bias
       expect(again.bytes == by.bytes, name + " depends on the number of threads");
     }
     unimoer::set_pool_threads(2);
-    Buffer sum = by;
-    call(unimoer::k_linear_quantized, {&bx, &q, &bb, &sum},
-         {d(dtx), d(weight.bits), d(group), 0, d(m), d(n), d(k), d(trans), 1});
+    Buffer sum = by, apart = Buffer::empty(want.size(), dtx);
+    linear_quantized(bx, q, bb, sum, sum, {d(dtx), d(weight.bits), d(group), 0, d(m), d(n), d(k), d(trans)});
+    linear_quantized(bx, q, bb, by, apart, {d(dtx), d(weight.bits), d(group), 0, d(m), d(n), d(k), d(trans)});
+    expect(apart.bytes == sum.bytes, name + " differs on top of another array");
     Values twice = by.values();
     for (std::size_t i = 0; i < twice.size(); ++i) twice[i] += want[i];
     expect_close(sum.values(), twice, dtx == kBF16 ? 1.0 / 128 : 2e-6, std::sqrt(d(depth)), name + " on top");
@@ -150,8 +150,7 @@ void test_products(Random& random, const Weight& weight, int dtx, bool with_bias
     expect(from_pack.bytes == by.bytes, name + " differs from the expanded pack");
     // A row is the same whatever rows come with it.
     Buffer one = Buffer::of(Values(x.end() - depth, x.end()), dtx), single = Buffer::empty(lanes, dtx);
-    call(unimoer::k_linear_quantized, {&one, &q, &bb, &single},
-         {d(dtx), d(weight.bits), d(group), 0, 1, d(n), d(k), d(trans), 0});
+    linear_quantized(one, q, bb, none, single, {d(dtx), d(weight.bits), d(group), 0, 1, d(n), d(k), d(trans)});
     expect(std::memcmp(single.bytes.data(), by.bytes.data() + by.bytes.size() - single.bytes.size(),
                        single.bytes.size()) == 0,
            name + " depends on the other rows");
@@ -175,14 +174,13 @@ void test_integer(Random& random, const Weight& weight, int dtx, bool with_bias)
     }
   }
   Buffer q = weight.q, bx = Buffer::of(x, dtx), by = Buffer::empty(want.size(), dtx);
-  Buffer bb = with_bias ? Buffer::of(bias, kF32) : Buffer::absent();
+  Buffer bb = with_bias ? Buffer::of(bias, kF32) : Buffer::absent(), none = Buffer::absent();
   const std::string name = label(weight, dtx, with_bias ? "integer with bias" : "integer");
   for (int threads : {2, 1, 4}) {
     unimoer::set_pool_threads(threads);
     Buffer y = Buffer::empty(want.size(), dtx);
     const Status status =
-        call(unimoer::k_linear_quantized, {&bx, &q, &bb, &y},
-             {d(dtx), d(weight.bits), d(group), 1, d(m), d(n), d(k), 0, 0});
+        linear_quantized(bx, q, bb, none, y, {d(dtx), d(weight.bits), d(group), 1, d(m), d(n), d(k)});
     expect(status == Status::ok, name + ": " + unimoer::last_error());
     if (threads == 2) by = y;
     expect(y.bytes == by.bytes, name + " depends on the number of threads");
@@ -193,11 +191,65 @@ void test_integer(Random& random, const Weight& weight, int dtx, bool with_bias)
   expect_close(by.values(), want, dtx == kBF16 ? 1.0 / 256 : 1e-6, weight.bits == 8 ? 1.0 : std::sqrt(d(k)), name);
   same_everywhere(name, by);
   Buffer one = Buffer::of(Values(x.end() - k, x.end()), dtx), single = Buffer::empty(n, dtx);
-  call(unimoer::k_linear_quantized, {&one, &q, &bb, &single},
-       {d(dtx), d(weight.bits), d(group), 1, 1, d(n), d(k), 0, 0});
+  linear_quantized(one, q, bb, none, single, {d(dtx), d(weight.bits), d(group), 1, 1, d(n), d(k)});
   expect(std::memcmp(single.bytes.data(), by.bytes.data() + by.bytes.size() - single.bytes.size(),
                      single.bytes.size()) == 0,
          name + " depends on the other rows");
+  // A residual is added to the product in f32, before it is rounded to bf16.
+  if (dtx == kF32) {
+    Buffer sum = by;
+    linear_quantized(bx, q, bb, sum, sum, {0, d(weight.bits), d(group), 1, d(m), d(n), d(k)});
+    Values twice = by.values();
+    for (float& v : twice) v += v;
+    expect(sum.values() == twice, name + " on top of a residual");
+  } else {
+    Buffer wide_x = Buffer::of(x, kF32), wide_y = Buffer::empty(m * n, kF32), sum = Buffer::empty(m * n, kBF16);
+    linear_quantized(wide_x, q, bb, none, wide_y, {0, d(weight.bits), d(group), 1, d(m), d(n), d(k)});
+    linear_quantized(bx, q, bb, by, sum, {1, d(weight.bits), d(group), 1, d(m), d(n), d(k)});
+    Values total = wide_y.values();
+    for (std::size_t i = 0; i < total.size(); ++i) total[i] += by.values()[i];
+    expect(sum.bytes == Buffer::of(total, kBF16).bytes, name + " on top of a bf16 residual");
+  }
+}
+
+// Three weights over one activated x have the bits of single calls after the activation's own kernel.
+void test_together(Random& random, int bits, bool integer, int dtx, std::int64_t m) {
+  const std::int64_t k = 72, n[3] = {70, 33, 16};
+  Buffer x = Buffer::of(random_values(random, m * k, dtx), dtx), gate = Buffer::of(random_values(random, m * k, dtx), dtx);
+  Buffer none = Buffer::absent(), active = Buffer::empty(m * k, dtx);
+  std::vector<Buffer> q, bias, residual;
+  for (std::int64_t lanes : n) {
+    Buffer w = Buffer::of(random_values(random, lanes * k, kF32), kF32);
+    q.push_back(Buffer::raw(unimoer::kernel_table().quantized_bytes(bits, 32, lanes, k)));
+    call(unimoer::k_quantize_weight, {&w, &q.back()}, {0, d(bits), 32, d(lanes), d(k)});
+    bias.push_back(Buffer::of(random_values(random, lanes, kF32), kF32));
+    residual.push_back(Buffer::of(random_values(random, m * lanes, dtx), dtx));
+  }
+  bias[1] = residual[0] = Buffer::absent();
+  const int kernels[] = {unimoer::k_relu, unimoer::k_gelu, unimoer::k_gelu_tanh};
+  for (int activation = -1; activation < 4; ++activation) {
+    Status status = Status::ok;
+    if (activation == 3)
+      status = call(unimoer::k_swiglu, {&gate, &x, &active}, {d(dtx), d(m * k)});
+    else if (activation >= 0)
+      status = call(kernels[activation], {&x, &active}, {d(dtx), d(m * k)});
+    expect(status == Status::ok, "the activation's own kernel runs");
+    std::vector<Buffer> ys;
+    std::vector<Buffer*> buffers = {&x, activation == 3 ? &gate : &none};
+    for (std::int64_t lanes : n) ys.push_back(Buffer::empty(m * lanes, dtx));
+    for (int i = 0; i < 3; ++i) buffers.insert(buffers.end(), {&q[i], &bias[i], &residual[i], &ys[i]});
+    status = call(unimoer::k_linear_quantized, buffers,
+                  {d(dtx), d(bits), 32, d(integer), 0, d(activation), d(m), d(k), d(n[0]), d(n[1]), d(n[2])});
+    char name[120];
+    std::snprintf(name, sizeof name, "together int%d integer=%d dt=%d m=%ld activation %d", bits, integer, dtx, m, activation);
+    expect(status == Status::ok, std::string(name) + ": " + unimoer::last_error());
+    for (int i = 0; i < 3; ++i) {
+      Buffer single = Buffer::empty(m * n[i], dtx);
+      linear_quantized(activation < 0 ? x : active, q[i], bias[i], residual[i], single,
+                       {d(dtx), d(bits), 32, d(integer), d(m), d(n[i]), d(k)});
+      expect(single.bytes == ys[i].bytes, std::string(name) + " differs from single calls");
+    }
+  }
 }
 
 void test_special_rows(double bits) {
@@ -209,7 +261,7 @@ void test_special_rows(double bits) {
   x[40 + 39] = INFINITY;
   for (int i = 0; i < 40; ++i) x[80 + i] = 1e-38f, x[120 + i] = 3e38f;
   Buffer bx = Buffer::of(x, kF32), none = Buffer::absent(), y = Buffer::empty(8, kF32);
-  call(unimoer::k_linear_quantized, {&bx, &q, &none, &y}, {0, bits, 32, 1, 4, 2, 40, 0, 0});
+  linear_quantized(bx, q, none, none, y, {0, bits, 32, 1, 4, 2, 40});
   const Values v = y.values();
   expect(std::isnan(v[0]) && std::isnan(v[2]), "NaN and infinite activations give NaN");
   expect(v[4] == 0 && v[5] == 0, "a row of tiny activations is zero");
@@ -230,12 +282,21 @@ void test_refusals() {
   Buffer bad = Buffer::of(Values(64, NAN), kF32);
   expect(call(unimoer::k_quantize_weight, {&bad, &q}, {0, 4, 16, 8, 8}) == Status::bad_argument, "NaN is refused");
   const auto run = [&](double bits, double integer, double m, double trans) {
-    return call(unimoer::k_linear_quantized, {&w, &q, &none, &y}, {0, bits, 16, integer, m, 8, 8, trans, 0});
+    return linear_quantized(w, q, none, none, y, {0, bits, 16, integer, m, 8, 8, trans});
   };
   expect(run(8, 1, 8, 0) == Status::ok && run(4, 0, 8, 1) == Status::ok, "linear_quantized accepts exact sizes");
   expect(run(4, 1, 8, 0) == Status::ok, "integer activations take int4");
   expect(run(8, 1, 8, 1) == Status::bad_argument, "integer activations are forward only");
   expect(run(8, 0, 9, 0) == Status::bad_argument, "linear_quantized refuses short activations");
+  const auto sizes = [&](double activation, double trans, double first, double second) {
+    return call(unimoer::k_linear_quantized, padded({&w, &none, &q, &none, &none, &y, &q, &none, &none, &y}, 14),
+                {0, 8, 0, 0, trans, activation, 8, 8, first, second, 0});
+  };
+  expect(sizes(-1, 0, 8, 8) == Status::ok, "linear_quantized takes two weights");
+  expect(sizes(-1, 1, 8, 8) == Status::bad_argument, "linear_quantized takes one weight in reverse");
+  expect(sizes(-1, 0, 0, 0) == Status::bad_argument, "linear_quantized refuses no weight");
+  expect(sizes(4, 0, 8, 0) == Status::bad_argument, "linear_quantized refuses an unknown activation");
+  expect(sizes(3, 0, 8, 0) == Status::bad_argument, "linear_quantized refuses a missing gate");
 }
 
 }  // namespace
@@ -250,6 +311,10 @@ int main() {
           for (int dtx : {kF32, kBF16}) test_products(random, weight, dtx, dtw == kF32);
           for (int dtx : {kF32, kBF16}) test_integer(random, weight, dtx, dtw == kF32);
         }
+    for (int bits : {8, 4})
+      for (bool integer : {true, false})
+        for (int dtx : {kF32, kBF16})
+          for (std::int64_t m : {3, 150}) test_together(random, bits, integer, dtx, m);
     for (double bits : {8, 4}) test_special_rows(bits);
     test_refusals();
   });

@@ -2,8 +2,12 @@
 // quantize_weight [w, q](dtw, bits, group, n, k): w [n, k].
 // dequantize_weight [q, w](bits, group, dtw, n, k): the weight that products use.
 // expand_quantized [q, packed](bits, group, dtPack, n, k, trans): as pack_weight would pack that.
-// linear_quantized [x, q, bias?, y](dtx, bits, group, integer, m, n, k, trans, add): y = x wT + bias, or with
-// trans y = x w for x [m, n], on top of the old y with add; integer: x in 8 bits per row, with neither.
+// linear_quantized [x, gate?, then three times q?, bias?, residual?, y?]
+//                  (dtx, bits, group, integer, trans, activation, m, k, then three times n)
+//   y = act(x) wT + bias + residual for each weight, n = 0 where there is none; activation -1 is none, the others are those
+//   of feed_forward, silu(gate) x being 3. A residual may be y. trans: y = x w for x [m, n] and one weight.
+//   integer: act(x) in 8 bits per row, not with trans.
+#include "cpu/gemm/activate.h"
 #include "cpu/gemm/quant/quant.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
@@ -70,23 +74,34 @@ Status expand_quantized(const KernelArgs& args) {
 }
 
 Status linear_quantized(const KernelArgs& args) {
+  constexpr int kFirst = 2, kStride = 4, kSizes = 8;
   const int dtx = static_cast<int>(args.i(0));
-  const int64_t m = args.i(4), n = args.i(5), k = args.i(6);
-  QuantizedProduct product{{}, args.i(3) != 0, args.i(7) != 0};
+  const int64_t activation = args.i(5), m = args.i(6), k = args.i(7);
   if (!dtype_size(dtx)) return bad_dtype();
-  const Status status = read_quantized(args, 1, args.i(1), args.i(2), n, k, product.w);
-  if (status != Status::ok) return status;
-  const bool add = args.i(8) != 0;
-  const int64_t int_depth = product.w.bits == 8 ? k : smaller(k, product.w.group);
-  if (product.integer && (product.reverse || add || int_depth > kMaxIntDepth))
+  if (activation < kNoActivation || activation > kSwiglu)
+    return fail(Status::bad_argument, "linear_quantized: the activation must be one of -1 to 3");
+  QuantizedProducts p{args.i(3) != 0, args.i(4) != 0, static_cast<int>(activation), {}, args.buf[1], m, 0, {}, {}};
+  for (int i = 0; i < kMaxWeights && args.i(kSizes + i) != 0; ++i, ++p.count) {
+    const int at = kFirst + i * kStride;
+    const Status status = read_quantized(args, at, args.i(1), args.i(2), args.i(kSizes + i), k, p.w[i]);
+    if (status != Status::ok) return status;
+    const int64_t lanes = p.lanes(i);
+    if (!holds_or_absent(args, at + 1, 1, lanes, 4) || !holds_or_absent(args, at + 2, m, lanes, dtype_size(dtx)) ||
+        !holds(args, at + 3, m, lanes, dtype_size(dtx)))
+      return too_small();
+    p.out[i] = Output{args.buf[at + 3], dtx, lanes, args.ptr<float>(at + 1), 1.0f, 0.0f, args.buf[at + 2]};
+  }
+  if (p.count == 0 || (p.reverse && p.count > 1))
+    return fail(Status::bad_argument, "linear_quantized takes one to three weights forward, and one in reverse");
+  const int64_t int_depth = p.w[0].bits == 8 ? k : smaller(k, p.w[0].group);
+  if (p.integer && (p.reverse || int_depth > kMaxIntDepth))
     return fail(Status::bad_argument, "8-bit activations need at most 131072 inputs to a scale, forward");
-  const int64_t depth = product.reverse ? n : k, lanes = product.reverse ? k : n;
-  if (!holds(args, 0, m, depth, dtype_size(dtx)) || !holds_or_absent(args, 2, 1, lanes, 4) ||
-      !holds(args, 3, m, lanes, dtype_size(dtx)))
+  const int64_t depth = p.depth();
+  if (!holds(args, 0, m, depth, dtype_size(dtx)) || (activation == kSwiglu && !holds(args, 1, m, depth, dtype_size(dtx))))
     return too_small();
   if (m == 0) return Status::ok;
-  return multiply_quantized(product, Source{args.buf[0], dtx, depth, 1}, m,
-                            Output{args.buf[3], dtx, lanes, args.ptr<float>(2), 1.0f, add ? 1.0f : 0.0f});
+  p.x = Source{args.buf[0], dtx, depth, 1};
+  return multiply_quantized(p);
 }
 
 }  // namespace

@@ -1,18 +1,24 @@
 import { describe, expect, test } from 'vitest';
 import { loadNativeBackend } from '../src/backend/native';
 import {
+  add,
   adaptedLinear,
   type Backend,
   backward,
   BackendError,
   DTypeError,
+  feedForward,
   FrozenWeight,
   getBackend,
   InputError,
   linear,
+  linearGroup,
+  mean,
+  noGrad,
   type PackOptions,
   Philox,
   scope,
+  square,
   tensor,
 } from '../src/index';
 
@@ -167,6 +173,76 @@ describe.each(backends.map((backend) => ({ name: backend.name, backend })))(
       });
     });
 
+    test('linears together have the bits and gradients of single ones', () => {
+      for (const options of forms) {
+        for (const dtype of ['f32', 'bf16'] as const) {
+          const run = (together: boolean) =>
+            scope(() => {
+              const make = (values: Float32Array, shape: number[]) =>
+                tensor(values, shape, { dtype, backend, requiresGrad: true });
+              const input = make(x, [m, k]);
+              const residual = make(dy, [m, n]);
+              const members = [w, w.map((v) => -v), w.map((v) => v * v)].map((values, i) => ({
+                weight: FrozenWeight.pack(values, [n, k], { ...options, backend }),
+                bias: null,
+                residual: i === 1 ? residual : null,
+              }));
+              const ys = together
+                ? linearGroup(input, members)
+                : members.map((one) => linear(input, one.weight, null, one.residual));
+              backward(mean(square(add(add(ys[0]!, ys[1]!), ys[2]!))));
+              for (const { weight } of members) weight.dispose();
+              return {
+                ys: ys.map((y) => y.toArray()),
+                grads: [input, residual].map(({ grad }) => grad!.toArray() as Float32Array),
+              };
+            });
+          const [got, want] = [run(true), run(false)];
+          expect(got.ys).toEqual(want.ys);
+          expect(got.grads[1]).toEqual(want.grads[1]);
+          // The sum over the linears is formed in another order, and in bf16 rounded after each.
+          const step = dtype === 'f32' ? 1e-5 : 2 ** -6;
+          for (const [i, v] of want.grads[0]!.entries()) {
+            expect(Math.abs(got.grads[0]![i]! - v)).toBeLessThan(step * (1 + Math.abs(v)));
+          }
+        }
+      }
+    });
+
+    test('the feed-forward part has the same bits off the tape, where the activation is part of a product', () => {
+      for (const options of forms) {
+        for (const dtype of ['f32', 'bf16'] as const) {
+          for (const activation of ['relu', 'gelu', 'gelu_tanh', 'swiglu'] as const) {
+            scope(() => {
+              const input = tensor(x, [m, k], { dtype, backend, requiresGrad: true });
+              const pack = (values: Float32Array, shape: [number, number]) => ({
+                weight: FrozenWeight.pack(values, shape, { ...options, backend }),
+                bias: null,
+              });
+              const weights = {
+                up: pack(w, [n, k]),
+                down: pack(w, [k, n]),
+                ...(activation === 'swiglu'
+                  ? {
+                      gate: pack(
+                        w.map((v) => -v),
+                        [n, k],
+                      ),
+                    }
+                  : {}),
+              };
+              const run = () => feedForward(input, weights, activation, input);
+              const before = backend.memory().liveBuffers;
+              const off = noGrad(run);
+              expect(backend.memory().liveBuffers).toBe(before + 1);
+              expect(off.toArray()).toEqual(run().toArray());
+              for (const { weight } of Object.values(weights)) weight.dispose();
+            });
+          }
+        }
+      }
+    });
+
     test('one copy serves both directions and is freed', () => {
       const before = backend.memory().liveBytes;
       const weight = FrozenWeight.pack(new Float32Array(512 * 512), [512, 512], {
@@ -209,7 +285,11 @@ describe.each(backends.map((backend) => ({ name: backend.name, backend })))(
         BackendError,
       );
       expect(() =>
-        backend.launch('linear_quantized', [h, h, 0, h], [0, 4, 32, 0, 8, 8, 8, 0, 0]),
+        backend.launch(
+          'linear_quantized',
+          [h, 0, h, 0, 0, h, ...new Array(8).fill(0)],
+          [0, 4, 32, 0, 0, -1, 8, 8, 8, 0, 0],
+        ),
       ).toThrow(BackendError);
       backend.free(h);
     });

@@ -79,10 +79,15 @@ void few(const Few& f) {
       const int64_t at = column + j * kLanes;
       if (n <= 0) continue;
       const Vf v = late ? acc[i][j] + get(out.bias + at, n) : acc[i][j];
+      const auto finish = [&](auto* y) UM_BODY {
+        const auto* residual = static_cast<decltype(y)>(const_cast<void*>(out.residual));
+        const int64_t place = i * out.stride + at;
+        put(y + place, residual ? v + get(residual + place, n) : v, n);
+      };
       if (out.dtype == kBF16)
-        put(static_cast<bf16*>(out.data) + i * out.stride + at, v, n);
+        finish(static_cast<bf16*>(out.data));
       else
-        put(static_cast<float*>(out.data) + i * out.stride + at, v, n);
+        finish(static_cast<float*>(out.data));
     }
 }
 

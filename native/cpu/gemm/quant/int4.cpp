@@ -17,6 +17,7 @@ struct NibbleTile {
 // kReady: the codes have been looked up before.
 template <int kRows, int kVectors, bool kReady>
 void nibble_tile(const NibbleTile& t) {
+  fetch_residual<kRows>(t.place);
   constexpr int kWidthWords = kVectors * kLanes;
   Vf acc[kRows][kVectors];
 #pragma GCC unroll 16

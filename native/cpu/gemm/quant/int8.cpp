@@ -16,6 +16,7 @@ struct ByteTile {
 // kSplit: b holds pairs of int16 (split_bytes).
 template <int kRows, int kVectors, bool kSplit>
 void byte_tile(const ByteTile& t) {
+  fetch_residual<kRows>(t.place);
   Vi acc[kRows][kVectors];
 #pragma GCC unroll 2
   for (int j = 0; j < kVectors; ++j) {

@@ -85,7 +85,8 @@ UM_INLINE void add_quad(const uint32_t* a, const Vi (&y)[kVectors], Vi (&sums)[k
 // A tile of rows and columns of the output.
 struct IntPlace {
   const float* row_scale;
-  const float* bias;  // may be null
+  const float* bias;     // may be null
+  const void* residual;  // may be null, laid out like out
   int columns;
   void* out;
   int64_t stride;
@@ -94,20 +95,40 @@ struct IntPlace {
 
 UM_INLINE IntPlace int_place(const Output& out, const float* row_scale, int64_t row, int64_t column, int columns) {
   const bool half = out.dtype == kBF16;
-  return {row_scale, out.bias ? out.bias + column : nullptr, columns,
-          static_cast<char*>(out.data) + (row * out.stride + column) * (half ? 2 : 4), out.stride, half};
+  const int64_t at = (row * out.stride + column) * (half ? 2 : 4);
+  return {row_scale, out.bias ? out.bias + column : nullptr,
+          out.residual ? static_cast<const char*>(out.residual) + at : nullptr, columns,
+          static_cast<char*>(out.data) + at, out.stride, half};
 }
 
-// out[i][j] = v(i, j) * scale(i, j) + bias[j], rounded once before the store.
+// The lines of the residual are on their way from memory while the sums are formed.
+template <int kRows>
+UM_INLINE void fetch_residual(const IntPlace& t) {
+  if (!t.residual) return;
+  const int item = t.half ? 2 : 4;
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const char* row = static_cast<const char*>(t.residual) + i * t.stride * item;
+    __builtin_prefetch(row);
+    __builtin_prefetch(row + t.columns * item - 1);
+  }
+}
+
+// out[i][j] = v(i, j) * scale(i, j) + bias[j], rounded once, + residual[i][j].
 template <int kRows, int kVectors, class T, class V, class S>
 UM_INLINE void put_tile(const IntPlace& t, const V& v, const S& scale) {
   T* out = static_cast<T*>(t.out);
+  const T* residual = static_cast<const T*>(t.residual);
 #pragma GCC unroll 2
   for (int j = 0; j < kVectors; ++j) {
     const int n = t.columns - j * kLanes < kLanes ? t.columns - j * kLanes : kLanes;
     const Vf bias = t.bias ? get(t.bias + j * kLanes, n) : splat(0.0f);
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) put(out + i * t.stride + j * kLanes, fused(v(i, j), scale(i, j), bias), n);
+    for (int i = 0; i < kRows; ++i) {
+      const int64_t at = i * t.stride + j * kLanes;
+      const Vf sum = fused(v(i, j), scale(i, j), bias);
+      put(out + at, residual ? sum + get(residual + at, n) : sum, n);
+    }
   }
 }
 

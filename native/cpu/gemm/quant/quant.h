@@ -71,8 +71,8 @@ struct IntRows {
 
 // Words per lane of quantised activations.
 int64_t staged_int_words(const Quantized& q);
-// Stages the rows of x from `row` on. `bytes` is scratch of int_row_bytes().
-void stage_int_rows(const Quantized& q, const Source& x, int64_t row, const IntRows& rows, void* bytes);
+// Stages the first rows of x. `bytes` is scratch of int_row_bytes().
+void stage_int_rows(const Quantized& q, const Source& x, const IntRows& rows, void* bytes);
 size_t int_row_bytes(const Quantized& q, int64_t rows);
 // Whether products of many rows take int8 weights as pairs of int16: without VNNI, where every tile would split them.
 #if defined(__AVX512VNNI__)
@@ -104,12 +104,24 @@ void multiply_few(const Quantized& q, Compute c, const uint32_t* staged, int64_t
 
 // ---- driver (multiply.cpp)
 
-struct QuantizedProduct {
-  Quantized w;
-  bool integer;  // activations in 8 bits
-  bool reverse;  // x [m, n] times w instead of x [m, k] times wT
+constexpr int kMaxWeights = 3;
+constexpr int kNoActivation = -1;
+
+// Products of the same rows, staged once, with `count` weights of one form.
+struct QuantizedProducts {
+  bool integer;      // activations in 8 bits
+  bool reverse;      // x [m, n] times w instead of x [m, k] times wT
+  int activation;    // of x (activate.h), or none
+  Source x;
+  const void* gate;  // laid out like x
+  int64_t m;
+  int count;
+  Quantized w[kMaxWeights];
+  Output out[kMaxWeights];  // alpha 1, beta 0
+
+  int64_t depth() const { return reverse ? w[0].n : w[0].k; }
+  int64_t lanes(int i) const { return reverse ? w[i].k : w[i].n; }
 };
-// out.beta 1 adds to what is there, 0 does not.
-Status multiply_quantized(const QuantizedProduct& product, const Source& x, int64_t m, const Output& out);
+Status multiply_quantized(const QuantizedProducts& products);
 
 }  // namespace unimoer::UNIMOER_ISA_NS

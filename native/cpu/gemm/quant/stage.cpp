@@ -93,11 +93,11 @@ size_t int_row_bytes(const Quantized& q, int64_t rows) {
   return static_cast<size_t>(rows) * static_cast<size_t>(staged_int_words(q)) * 4 + 64;
 }
 
-void stage_int_rows(const Quantized& q, const Source& x, int64_t row, const IntRows& rows, void* bytes) {
+void stage_int_rows(const Quantized& q, const Source& x, const IntRows& rows, void* bytes) {
   const int64_t words = staged_int_words(q);
   for (int64_t i = 0; i < rows.count; ++i) {
     void* to = static_cast<uint32_t*>(bytes) + i * words;
-    const int64_t at = (row + i) * x.lane_stride;
+    const int64_t at = i * x.lane_stride;
     rows.scale[i] = x.dtype == kBF16 ? quantize_row(static_cast<const bf16*>(x.data) + at, q.k, q.bits, to)
                                      : quantize_row(static_cast<const float*>(x.data) + at, q.k, q.bits, to);
     if (q.bits == 8) continue;

@@ -71,7 +71,7 @@ export const kernelRows = [
   ['quantize_weight', 2, 5],
   ['dequantize_weight', 2, 5],
   ['expand_quantized', 2, 6],
-  ['linear_quantized', 4, 9],
+  ['linear_quantized', 14, 11],
   ['concat', 25, 29],
 ] as const;
 

@@ -3,6 +3,7 @@ import { statDType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
 import { checkResidual, shapeFault, wantsGrad } from './shared/check';
 import type { FrozenWeight } from './frozen-weight';
+import { inOneForm, quantizedLinears } from './shared/quantized-linear';
 import { checkLinear, checkLowRank, type LowRank } from './shared/low-rank';
 import { sumGroups } from './shared/sum-groups';
 import { packCode, withPacks } from './shared/weight-pack';
@@ -42,7 +43,7 @@ export function adaptedLinear(
  * One to three linears over one x [T, in], such as queries, keys and values, or gate and up: x is read once,
  * the adapters enter rank space together, and the gradient of x is summed before it is written. The same
  * values as linear or adaptedLinear one by one, up to the order of f32 sums. Weights are packed in one
- * dtype; members with gates share them. Quantised members run one by one. Saves x (if an adapter is there),
+ * dtype; members with gates share them. Quantised members run one by one where one of them has an adapter. Saves x (if an adapter is there),
  * H f32 [T, Σ R] and the small operands.
  */
 export function linearGroup(
@@ -51,7 +52,10 @@ export function linearGroup(
   op = 'linearGroup',
 ): Tensor[] {
   const { gates, rowToGate, sparseGates } = checkGroup(op, x, members);
-  if (members[0]!.weight.quantization && (members.length > 1 || !members[0]!.lowRank)) {
+  if (inOneForm(members.map(({ weight }) => weight)) && members.every((one) => !one.lowRank)) {
+    return quantizedLinears(op, x, members);
+  }
+  if (members[0]!.weight.quantization && members.length > 1) {
     return members.map(({ weight, bias, lowRank, residual }) =>
       lowRank
         ? adaptedLinear(x, weight, bias, lowRank, residual)

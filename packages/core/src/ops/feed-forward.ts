@@ -1,7 +1,10 @@
 import { record } from '../autograd/node';
+import { scope } from '../tensor/scope';
 import { empty, type Tensor } from '../tensor/tensor';
 import type { FrozenWeight } from './frozen-weight';
+import { linearGroup } from './adapted-linear';
 import { linear } from './linear';
+import { inOneForm, quantizedLinears } from './shared/quantized-linear';
 import { checkResidual, shapeFault, wantsGrad } from './shared/check';
 import { checkLinear } from './shared/low-rank';
 import { onTop } from './shared/on-top';
@@ -38,7 +41,8 @@ const codes: Readonly<Record<FeedForwardActivation, number>> = {
  * rounding. x [T, d] -> [T, d] in x's dtype. A block of rows
  * passes through all products while it is in cache, so the activated [T, wide] is never stored. Saves the
  * products before the activation, one or two of [T, wide]; outside the tape nothing of that size. Trainable
- * biases, quantised weights and packs of different dtypes are computed op by op.
+ * biases, quantised weights and packs of different dtypes are computed op by op, but for quantised weights off the
+ * tape, whose activation is part of the product down.
  */
 export function feedForward(
   x: Tensor,
@@ -111,9 +115,22 @@ function composed(
   activation: FeedForwardActivation,
   residual: Tensor | null,
 ): Tensor {
-  const wide = linear(x, up.weight, up.bias);
-  const active = gate
-    ? swiglu(linear(x, gate.weight, gate.bias), wide)
+  const parts = gate ? [up, gate] : [up];
+  const quantized = [...parts, down].every(({ weight }) => weight.quantization !== null);
+  if (
+    quantized &&
+    inOneForm(parts.map(({ weight }) => weight)) &&
+    !wantsGrad(x, residual, up.bias, gate?.bias, down.bias)
+  ) {
+    return scope(() => {
+      const [u, g] = quantizedLinears('feedForward', x, parts);
+      const activated = { code: codes[activation], gate: g ?? null };
+      return quantizedLinears('feedForward', u!, [{ ...down, residual }], activated)[0]!;
+    });
+  }
+  const [wide, g] = linearGroup(x, parts) as [Tensor, Tensor?];
+  const active = g
+    ? swiglu(g, wide)
     : activation === 'relu'
       ? relu(wide)
       : gelu(wide, { approximate: activation === 'gelu' ? 'none' : 'tanh' });

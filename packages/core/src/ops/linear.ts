@@ -1,8 +1,9 @@
 import { record } from '../autograd/node';
+import type { Handle } from '../backend/types';
 import { empty, type Tensor } from '../tensor/tensor';
 import { checkResidual, wantsGrad } from './shared/check';
-import { add } from './binary';
 import type { FrozenWeight } from './frozen-weight';
+import { quantizedLinears } from './shared/quantized-linear';
 import { checkLinear } from './shared/low-rank';
 import { onTop } from './shared/on-top';
 import { sumGroups } from './shared/sum-groups';
@@ -22,12 +23,15 @@ export function linear(
 ): Tensor {
   checkLinear('linear', x, w, bias);
   if (residual) checkResidual('linear', x, residual, w.outFeatures);
-  if (residual && w.quantization) return add(linear(x, w, bias), residual);
+  if (w.quantization) return quantizedLinears('linear', x, [{ weight: w, bias, residual }])[0]!;
   const m = x.shape[0]!;
   const [n, k] = [w.outFeatures, w.inFeatures];
   const { backend, dtype } = x;
   const y = empty([m, n], dtype, backend);
-  multiply(w, w.packed, x, bias, residual, y, { m, reverse: false });
+  const launch = (handles: Handle[], columns: number, depth: number): void =>
+    backend.launch('linear_packed', handles, [x.code, packCode(w, dtype), m, columns, depth]);
+  const added = [bias?.handle ?? 0, residual?.handle ?? 0];
+  launch([x.handle, w.packed.handle, ...added, y.handle], n, k);
   if (wantsGrad(x, bias, residual)) {
     const like = { shape: [m, k], dtype, backend };
     const saved = x.requiresGrad ? [w.packedTranspose] : [];
@@ -36,8 +40,8 @@ export function linear(
       node.give(2, dy);
       const reverse = node.saved[0];
       if (reverse) {
-        const { before, dx } = onTop(node, 0, like, w.quantization !== null);
-        multiply(w, reverse, dy, null, before, dx, { m, reverse: true });
+        const { before, dx } = onTop(node, 0, like);
+        launch([dy.handle, reverse.handle, 0, before?.handle ?? 0, dx.handle], k, n);
         node.give(0, dx);
         before?.dispose();
       }
@@ -45,27 +49,4 @@ export function linear(
     });
   }
   return y;
-}
-
-/** y = x Wᵀ + bias, or x W if reverse, by what is stored for that direction, plus residual (y itself, if W is quantised). */
-function multiply(
-  w: FrozenWeight,
-  stored: Tensor,
-  x: Tensor,
-  bias: Tensor | null,
-  residual: Tensor | null,
-  y: Tensor,
-  { m, reverse }: { m: number; reverse: boolean },
-): void {
-  const [n, k, q] = [w.outFeatures, w.inFeatures, w.quantization];
-  const operands = [x.handle, stored.handle, bias?.handle ?? 0];
-  if (q) {
-    const integer = q.integer && !reverse ? 1 : 0;
-    const args = [x.code, q.bits, q.group, integer, m, n, k, reverse ? 1 : 0, residual ? 1 : 0];
-    x.backend.launch('linear_quantized', [...operands, y.handle], args);
-  } else {
-    const [columns, depth] = reverse ? [k, n] : [n, k];
-    const args = [x.code, packCode(w, x.dtype), m, columns, depth];
-    x.backend.launch('linear_packed', [...operands, residual?.handle ?? 0, y.handle], args);
-  }
 }

@@ -231,6 +231,15 @@ const quantizedCases: OpCase[] = [
       },
     ),
     row(
+      'linear',
+      `${label} on top of x`,
+      [data([7, 37]), frozen(data([37, 37]))],
+      ([x, w]) => withWeight(x!, w!, (weight) => linear(x!, weight, null, x!), options),
+      {
+        twin: ([x, w]) => add(matmul(x!, dequantized(x!, w!, options), { transposeB: true }), x!),
+      },
+    ),
+    row(
       'adaptedLinear',
       label,
       adaptedInputs(7, 19, 37, 6, true),

@@ -3,8 +3,8 @@ import { type Call, statCode } from './call';
 import { addResidual, multiply, store } from './gemm';
 
 /** By activation code; silu is that of the gate. */
-const activations: readonly Activation[] = [relu, gelu, geluTanh, silu];
-const SWIGLU = 3;
+export const activations: readonly Activation[] = [relu, gelu, geluTanh, silu];
+export const SWIGLU = 3;
 
 function feedForward(c: Call): void {
   const [dtx, dtPack, m, d, wide, code] = c.numbers(6);

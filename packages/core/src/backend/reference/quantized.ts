@@ -1,7 +1,9 @@
 import { bf16ToFloat32, float32ToBf16 } from '../../bf16';
+import { dtypeCode } from '../../dtype';
 import { type Call, type Reals, statCode } from './call';
 import { fitScale, nearestCode, roundEven } from './fit-scale';
-import { multiply, oriented, store } from './gemm';
+import { activations, SWIGLU } from './feed-forward';
+import { addResidual, multiply, oriented, store } from './gemm';
 
 /** Weights and rows whose largest value is below it become zeros, as their scale would lose bits. */
 const smallest = 2 ** -100;
@@ -103,28 +105,63 @@ function quantizeRows(x: Reals, m: number, k: number): { q: Float64Array; scales
   return { q, scales };
 }
 
-/** y = x wT + bias, or x w with trans, on top of y with add. */
+/** y = act(x) wT + bias + residual of each weight, or x w with trans; a residual may be y. */
 function linearQuantized(c: Call): void {
-  const [dtx, bits, group, integer, m, n, k, trans, add] = c.numbers(9);
-  const [lanes, depth] = trans ? [k, n] : [n, k];
-  const weight = stored(c, 1, bits, group, n, k);
-  const x = c.input(0, dtx, m * depth);
-  const bias = c.optional(2, statCode(dtx), lanes);
-  const y = c.output(3, dtx, m * lanes);
-  if (!integer) {
+  const [dtx, bits, group, integer, trans, activation, m, k, ...sizes] = c.numbers(11);
+  if (integer && trans) c.fail('8-bit activations', 'the forward product');
+  const depth = trans ? sizes[0]! : k;
+  const x = activated(c, dtx, activation, m * depth);
+  const rows = integer ? quantizeRows(x, m, k) : null;
+  const count = sizes.indexOf(0) < 0 ? sizes.length : sizes.indexOf(0);
+  if (count === 0 || (trans && count > 1)) c.fail(`${count} weights`, '1 to 3, one with trans');
+  sizes.slice(0, count).forEach((n, i) => {
+    const at = 2 + 4 * i;
+    const lanes = trans ? k : n;
+    const weight = stored(c, at, bits, group, n, k);
+    const bias = c.optional(at + 1, statCode(dtx), lanes);
+    const residual = c.optional(at + 2, dtx, m * lanes);
+    const y = c.output(at + 3, dtx, m * lanes);
+    if (rows) {
+      putIntegers(y, rows, weight, m, bias, residual);
+      return;
+    }
     const w = oriented(values(weight, dtx), k, n, trans !== 0);
-    store(y, multiply(x, w, m, lanes, depth), lanes, 1, add, bias);
-    return;
-  }
-  if (trans || add) c.fail('8-bit activations', 'the forward product');
-  const rows = quantizeRows(x, m, k);
-  const sums = groupedSums(rows.q, weight, m);
-  for (let i = 0; i < sums.length; i++) {
+    const sum = multiply(x, w, m, lanes, depth);
+    addResidual(sum, residual);
+    store(y, sum, lanes, 1, 0, bias);
+  });
+}
+
+/** x, or x after an activation, in x's dtype. */
+function activated(c: Call, dtx: number, activation: number, size: number): Reals {
+  const x = c.input(0, dtx, size);
+  if (activation < 0) return x;
+  const { of } = activations[activation]!;
+  const gate = activation === SWIGLU ? c.input(1, dtx, size) : null;
+  const active = Float64Array.from(x, (u, i) => (gate ? of(gate[i]!) * u : of(u)));
+  if (dtx === dtypeCode.f64) return active;
+  return dtx === dtypeCode.bf16
+    ? bf16ToFloat32(float32ToBf16(Float32Array.from(active)))
+    : Float32Array.from(active);
+}
+
+/** Integer products with one rounding to f32 for scale and bias, one for the residual. */
+function putIntegers(
+  y: Reals,
+  rows: { q: Float64Array; scales: Float32Array },
+  weight: Stored,
+  m: number,
+  bias: Reals | null,
+  residual: Reals | null,
+): void {
+  const { n, bits } = weight;
+  groupedSums(rows.q, weight, m).forEach((sum, i) => {
     const rowScale = rows.scales[Math.floor(i / n)]!;
     // int8 has one rounded product of scales; the sums of int4 have their groups' scales in them.
-    sums[i] = sums[i]! * (bits === 8 ? Math.fround(weight.scales[i % n]! * rowScale) : rowScale);
-  }
-  store(y, sums, n, 1, 0, bias);
+    const scale = bits === 8 ? Math.fround(weight.scales[i % n]! * rowScale) : rowScale;
+    const scaled = Math.fround(sum * scale + (bias ? bias[i % n]! : 0));
+    y[i] = residual ? Math.fround(scaled + residual[i]!) : scaled;
+  });
 }
 
 /**
