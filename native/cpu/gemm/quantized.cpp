@@ -53,12 +53,13 @@ Status dequantize_weight(const KernelArgs& args) {
 Status expand_quantized(const KernelArgs& args) {
   const int dtype = static_cast<int>(args.i(2));
   const int64_t n = args.i(3), k = args.i(4);
-  const bool trans = args.i(5) != 0, pairs = dtype == kBF16;
+  const bool trans = args.i(5) != 0;
+  const Compute form = dtype == kBF16 ? Compute::pairs : Compute::floats;
   if (!dtype_size(dtype)) return bad_dtype();
   Quantized q;
   const Status status = read_quantized(args, 0, args.i(0), args.i(1), n, k, q);
   if (status != Status::ok) return status;
-  const int64_t lanes = trans ? k : n, depth = trans ? n : k, words = pairs ? (depth + 1) / 2 : depth;
+  const int64_t lanes = trans ? k : n, depth = trans ? n : k, words = expanded_words(form, depth);
   if (!holds(args, 1, padded_columns(lanes), words, 4)) return too_small();
   uint32_t* out = args.ptr<uint32_t>(1);
   const int64_t unit = trans ? 2 : 1, panels = panel_count(lanes);
@@ -66,9 +67,9 @@ Status expand_quantized(const KernelArgs& args) {
     first *= unit;
     last = smaller(last * unit, panels);
     if (trans)
-      expand_reverse(q, pairs, first, last, out + first * kPanel * words);
+      expand_reverse(q, form, first, last, out + first * kPanel * words);
     else
-      expand_forward(q, pairs, first, last, out + first * kPanel * words);
+      expand_forward(q, form, first, last, out + first * kPanel * words);
   });
   return Status::ok;
 }

@@ -4,10 +4,10 @@
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
 
-template <int kBits, bool kPairs>
+template <int kBits, Compute kForm>
 void forward_panel(const Quantized& q, int64_t p, uint32_t* out) {
-  constexpr int kOut = kPairs ? 16 / kBits : 32 / kBits;  // words of the result per word of the weight
-  const int64_t width = q.width(p), words = q.words(), rows = kPairs ? (q.k + 1) / 2 : q.k;
+  constexpr int kOut = kForm == Compute::pairs ? 16 / kBits : 32 / kBits;  // words of the result per word of the weight
+  const int64_t width = q.width(p), words = q.words(), rows = expanded_words(kForm, q.k);
   const int64_t step = kBits == 8 ? words : q.group / 8;
   const uint32_t* in = q.panel(p);
   const Elements<kBits> elements;
@@ -17,7 +17,7 @@ void forward_panel(const Quantized& q, int64_t p, uint32_t* out) {
       const int64_t left = smaller(kOut, rows - i * kOut);
       for (int64_t j = 0; j < width; j += kLanes) {
         Vi result[kOut];
-        expand_word<kBits, kPairs>(elements, load_int(reinterpret_cast<const int32_t*>(in + j)), scale[j != 0], result);
+        expand_word<kBits, kForm>(elements, load_int(reinterpret_cast<const int32_t*>(in + j)), scale[j != 0], result);
         auto* to = reinterpret_cast<int32_t*>(out + j);
         if (left == kOut) {
 #pragma GCC unroll 8
@@ -59,7 +59,7 @@ UM_INLINE void load_quads(const Quantized& q, int64_t p, int64_t lane, int64_t q
 constexpr int kParts = 4;  // vectors of kLanes inputs in two panels
 
 // The part of two reverse panels that kLanes outputs, from `lane` of forward panel p on, make.
-template <bool kPairs>
+template <Compute kForm>
 void reverse_block(const Quantized& q, int64_t p, int64_t lane, int64_t input, uint32_t* const (&out)[kParts],
                    const int64_t (&stride)[kParts]) {
   alignas(64) int8_t bytes[kLanes][kParts * kLanes];
@@ -76,18 +76,19 @@ void reverse_block(const Quantized& q, int64_t p, int64_t lane, int64_t input, u
       const float scale = q.bits == 8 ? q.scales()[row + i] : to_float(scales[group * width + i]);
       return load_bytes(bytes[i] + part * kLanes) * splat(scale);
     };
+    constexpr bool kPairs = kForm == Compute::pairs;
     auto* to = reinterpret_cast<int32_t*>(out[part]) + (kPairs ? row / 2 : row) * stride[part];
     if constexpr (kPairs) {
       for (int i = 0; i < rows; i += 2, to += stride[part]) store_int(to, pack_pair(row_of(i), row_of(i + 1)));
     } else {
-      for (int i = 0; i < rows; ++i, to += stride[part]) store_int(to, (Vi)row_of(i));
+      for (int i = 0; i < rows; ++i, to += stride[part]) store_int(to, float_word<kForm>(row_of(i)));
     }
   }
 }
 
-template <bool kPairs>
+template <Compute kForm>
 void reverse_panels(const Quantized& q, int64_t first, int64_t last, uint32_t* out) {
-  const int64_t words = kPairs ? (q.n + 1) / 2 : q.n;
+  const int64_t words = expanded_words(kForm, q.n);
   for (int64_t p = first; p < last; p += 2) {
     uint32_t* parts[kParts];
     int64_t stride[kParts];
@@ -97,24 +98,32 @@ void reverse_panels(const Quantized& q, int64_t first, int64_t last, uint32_t* o
       parts[i] = panel < last && lane < stride[i] && columns > 0 ? out + (panel - first) * kPanel * words + lane : nullptr;
     }
     for (int64_t row = 0; row < q.n; row += kLanes)
-      reverse_block<kPairs>(q, row / kPanel, row % kPanel, p * kPanel, parts, stride);
+      reverse_block<kForm>(q, row / kPanel, row % kPanel, p * kPanel, parts, stride);
   }
+}
+
+template <Compute kForm>
+void forward_panels(const Quantized& q, int64_t first, int64_t last, uint32_t* out) {
+  for (int64_t p = first; p < last; ++p, out += kPanel * expanded_words(kForm, q.k))
+    q.bits == 8 ? forward_panel<8, kForm>(q, p, out) : forward_panel<4, kForm>(q, p, out);
 }
 
 }  // namespace
 
-void expand_forward(const Quantized& q, bool pairs, int64_t first, int64_t last, uint32_t* out) {
-  const int64_t words = pairs ? (q.k + 1) / 2 : q.k;
-  for (int64_t p = first; p < last; ++p, out += kPanel * words) {
-    if (q.bits == 8)
-      pairs ? forward_panel<8, true>(q, p, out) : forward_panel<8, false>(q, p, out);
-    else
-      pairs ? forward_panel<4, true>(q, p, out) : forward_panel<4, false>(q, p, out);
+void expand_forward(const Quantized& q, Compute form, int64_t first, int64_t last, uint32_t* out) {
+  switch (form) {
+    case Compute::pairs: return forward_panels<Compute::pairs>(q, first, last, out);
+    case Compute::wide: return forward_panels<Compute::wide>(q, first, last, out);
+    default: return forward_panels<Compute::floats>(q, first, last, out);
   }
 }
 
-void expand_reverse(const Quantized& q, bool pairs, int64_t first, int64_t last, uint32_t* out) {
-  pairs ? reverse_panels<true>(q, first, last, out) : reverse_panels<false>(q, first, last, out);
+void expand_reverse(const Quantized& q, Compute form, int64_t first, int64_t last, uint32_t* out) {
+  switch (form) {
+    case Compute::pairs: return reverse_panels<Compute::pairs>(q, first, last, out);
+    case Compute::wide: return reverse_panels<Compute::wide>(q, first, last, out);
+    default: return reverse_panels<Compute::floats>(q, first, last, out);
+  }
 }
 
 }  // namespace unimoer::UNIMOER_ISA_NS

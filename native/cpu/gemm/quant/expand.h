@@ -1,4 +1,4 @@
-// A word of quantised weights as words of floats or bf16 pairs, in registers.
+// A word of quantised weights as words of another form, in registers.
 #pragma once
 #include "cpu/gemm/quant/codebook.h"
 
@@ -52,16 +52,28 @@ struct Elements {
   }
 };
 
-template <int kBits, bool kPairs, int kOut>
+// A finite value as it reads back from bf16.
+UM_INLINE Vf rounded_to_bf16(Vf v) {
+  const Vu bits = (Vu)v;
+  return (Vf)((bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u);
+}
+
+// A float of the form kForm (quant.h).
+template <Compute kForm>
+UM_INLINE Vi float_word(Vf v) {
+  return (Vi)(kForm == Compute::wide ? rounded_to_bf16(v) : v);
+}
+
+template <int kBits, Compute kForm, int kOut>
 UM_INLINE void expand_word(const Elements<kBits>& elements, Vi word, Vf scale, Vi (&out)[kOut]) {
   Vf v[32 / kBits];
   elements.take(word, v);
 #pragma GCC unroll 8
   for (int j = 0; j < kOut; ++j) {
-    if constexpr (kPairs)
+    if constexpr (kForm == Compute::pairs)
       out[j] = pack_pair(v[2 * j] * scale, v[2 * j + 1] * scale);
     else
-      out[j] = (Vi)(v[j] * scale);
+      out[j] = float_word<kForm>(v[j] * scale);
   }
 }
 

@@ -23,8 +23,9 @@ UM_INLINE Vf step(uint32_t x, Vi y, Vf acc) {
 }
 
 // kVectors: 1 is a narrow panel, 2 a panel, 4 two panels.
-template <int kBits, bool kPairs, int kRows, int kVectors>
+template <int kBits, Compute kForm, int kRows, int kVectors>
 void few(const Few& f) {
+  constexpr bool kPairs = kForm == Compute::pairs;
   constexpr int kOut = kPairs ? 16 / kBits : 32 / kBits;
   const Quantized& q = *f.q;
   const int64_t width = kVectors == 1 ? kLanes : kPanel, words = q.words();
@@ -53,7 +54,7 @@ void few(const Few& f) {
       Vi y[kVectors][kOut];
 #pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j)
-        expand_word<kBits, kPairs>(elements, load_int((j < 2 ? in : second) + j % 2 * kLanes), scale[j], y[j]);
+        expand_word<kBits, kForm>(elements, load_int((j < 2 ? in : second) + j % 2 * kLanes), scale[j], y[j]);
       if (left >= kOut) {
 #pragma GCC unroll 8
         for (int r = 0; r < kOut; ++r)
@@ -93,37 +94,38 @@ void few(const Few& f) {
 
 using FewFn = void (*)(const Few&);
 
-template <int kBits, bool kPairs, int kRows>
+template <int kBits, Compute kForm, int kRows = kFewRows>
 FewFn by_rows(int64_t rows, int vectors) {
   if (rows == kRows)
-    return vectors == 1   ? few<kBits, kPairs, kRows, 1>
-           : vectors == 2 ? few<kBits, kPairs, kRows, 2>
-                          : few<kBits, kPairs, kRows, 4>;
+    return vectors == 1   ? few<kBits, kForm, kRows, 1>
+           : vectors == 2 ? few<kBits, kForm, kRows, 2>
+                          : few<kBits, kForm, kRows, 4>;
   if constexpr (kRows > 1)
-    return by_rows<kBits, kPairs, kRows - 1>(rows, vectors);
+    return by_rows<kBits, kForm, kRows - 1>(rows, vectors);
   else
     return nullptr;
 }
 
-FewFn find(int bits, bool pairs, int64_t rows, int vectors) {
+template <int kBits>
+FewFn find(Compute form, int64_t rows, int vectors) {
 #if defined(UM_HAS_BF16_DOT)
-  if (pairs) return bits == 8 ? by_rows<8, true, kFewRows>(rows, vectors) : by_rows<4, true, kFewRows>(rows, vectors);
+  if (form == Compute::pairs) return by_rows<kBits, Compute::pairs>(rows, vectors);
+#else
+  if (form == Compute::wide) return by_rows<kBits, Compute::wide>(rows, vectors);
 #endif
-  (void)pairs;
-  return bits == 8 ? by_rows<8, false, kFewRows>(rows, vectors) : by_rows<4, false, kFewRows>(rows, vectors);
+  return by_rows<kBits, Compute::floats>(rows, vectors);
 }
 
 }  // namespace
 
-bool takes_few(Compute c, int64_t rows) { return rows <= kFewRows && rows <= kTileRows && c != Compute::wide; }
 
-void multiply_few(const Quantized& q, Compute c, const uint32_t* staged, int64_t rows, int64_t first, int64_t last,
+void multiply_few(const Quantized& q, Compute form, const uint32_t* staged, int64_t rows, int64_t first, int64_t last,
                   const Output& out) {
-  Few f{&q, staged, words_a(c, q.k), first, &out};
+  Few f{&q, staged, expanded_words(form, q.k), first, &out};
   while (f.panel < last) {
     const int64_t left = q.n - f.panel * kPanel;
     const int vectors = left <= kLanes ? 1 : left < 2 * kPanel || f.panel + 2 > last ? 2 : 4;
-    find(q.bits, c == Compute::pairs, rows, vectors)(f);
+    (q.bits == 8 ? find<8>(form, rows, vectors) : find<4>(form, rows, vectors))(f);
     f.panel += vectors > 2 ? 2 : 1;
   }
 }

@@ -1,7 +1,6 @@
 // Products with quantised weights: a part of the rows is interleaved by all threads, then every task takes panels of
 // a weight, brings them into the first caches once and multiplies all those rows.
 #include "cpu/gemm/activate.h"
-#include "cpu/gemm/core/slices.h"
 #include "cpu/gemm/quant/quant.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
@@ -15,11 +14,10 @@ constexpr int64_t kPartBytes = int64_t{8} << 20;  // and bytes
 
 struct Job {
   const QuantizedProducts& products;
-  Compute compute;
+  Compute form, compute;   // of expanded weights (quant.h), and of their products
   int64_t row, rows;       // the part
   int64_t depth;           // length of the sums
   int64_t a_words, words;  // per lane of the staged rows and of the panels
-  int64_t steps;           // of a tile: words, but for panels that are widened
   size_t block_bytes;
   char* staged;
   // Of the part's rows, if integer (IntRows).
@@ -28,12 +26,12 @@ struct Job {
   int64_t int_height;
   bool failed;
 
-  const Quantized& form() const { return products.w[0]; }
+  const Quantized& weight() const { return products.w[0]; }  // any of them, for their common layout
   uint32_t* block(int64_t b) const { return reinterpret_cast<uint32_t*>(staged + static_cast<size_t>(b) * block_bytes); }
   int64_t rows_of(int64_t b) const { return smaller(kBlock, rows - b * kBlock); }
   int64_t blocks() const { return ceil_div(rows, kBlock); }
   IntRows int_rows(int64_t b) const {
-    return {rows_of(b), int_height, block(b), scale + b * kBlock, starts + b * kBlock * form().groups()};
+    return {rows_of(b), int_height, block(b), scale + b * kBlock, starts + b * kBlock * weight().groups()};
   }
 };
 
@@ -66,14 +64,14 @@ Source rows_from(const QuantizedProducts& products, int64_t row, int64_t rows, i
 void stage_range(Job& job, int64_t first, int64_t last) {
   const QuantizedProducts& products = job.products;
   const bool integer = products.integer, activated = products.activation != kNoActivation;
-  void* bytes = integer ? scratch(kSlotBytes, int_row_bytes(job.form(), kBlock)) : nullptr;
+  void* bytes = integer ? scratch(kSlotBytes, int_row_bytes(job.weight(), kBlock)) : nullptr;
   void* active =
       activated ? scratch(kSlotActive, static_cast<size_t>(kBlock * job.depth * dtype_size(products.x.dtype))) : nullptr;
   if ((integer && !bytes) || (activated && !active)) return give_up(job);
   for (int64_t b = first; b < last; ++b) {
     const Source x = rows_from(products, job.row + b * kBlock, job.rows_of(b), job.depth, active);
     if (integer)
-      stage_int_rows(job.form(), x, job.int_rows(b), bytes);
+      stage_int_rows(job.weight(), x, job.int_rows(b), bytes);
     else
       interleave_rows(job.block(b), x, 0, job.rows_of(b), kTileRows, job.depth, job.compute);
   }
@@ -88,7 +86,7 @@ void multiply_panel(const Job& job, const Output& out, int64_t columns, int64_t 
     const int height = static_cast<int>(smaller(kTileRows, job.rows_of(b) - i));
     const int64_t row = job.row + b * kBlock + i, offset = (row * out.stride + column) * (half ? 2 : 4);
     const uint32_t* a = job.block(b) + i * job.a_words;
-    Tile tile{a, panel, job.steps, nullptr, 0, acc, kPanel, false, a + kTileRows * job.a_words};
+    Tile tile{a, panel, job.words, nullptr, 0, acc, kPanel, false, a + kTileRows * job.a_words};
     if (direct) {
       tile.bias = out.bias ? out.bias + column : nullptr;
       tile.init = out.residual ? static_cast<const char*>(out.residual) + offset : nullptr;
@@ -98,7 +96,7 @@ void multiply_panel(const Job& job, const Output& out, int64_t columns, int64_t 
       tile.out_stride = out.stride;
       tile.half = half;
     }
-    tile_kernel(job.compute == Compute::wide ? Compute::floats : job.compute, height, vectors)(tile);
+    tile_kernel(job.compute, height, vectors)(tile);
     if (!direct) finish_block(acc, kPanel, row, height, column, columns, out);
   }
 }
@@ -128,28 +126,20 @@ void panel_range(Job& job, int i, int64_t first, int64_t last) {
   const Quantized& w = products.w[i];
   const Output& out = products.out[i];
   if (products.integer) return int_panels(job, w, out, first, last);
-  if (!products.reverse && job.rows == products.m && takes_few(job.compute, job.rows))
-    return multiply_few(w, job.compute, job.block(0), job.rows, first, last, out);
+  if (!products.reverse && products.m <= kFewRows)
+    return multiply_few(w, job.form, job.block(0), job.rows, first, last, out);
   const int64_t step = products.reverse ? 2 : 1, panel_words = kPanel * job.words, lanes = products.lanes(i);
-  const bool wide = job.compute == Compute::wide;
-  const int64_t widened_words = wide ? kPanel * job.steps : 0;
-  auto* panels = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>(step * panel_words + widened_words) * 4));
+  auto* panels = static_cast<uint32_t*>(scratch(kSlotPanel, static_cast<size_t>(step * panel_words) * 4));
   if (!panels) return give_up(job);
-  const bool pairs = pairs_in_b(job.compute);
   for (int64_t p = first; p < last; p += step) {
     const int64_t end = smaller(p + step, last);
     if (products.reverse)
-      expand_reverse(w, pairs, p, end, panels);
+      expand_reverse(w, job.form, p, end, panels);
     else
-      expand_forward(w, pairs, p, end, panels);
+      expand_forward(w, job.form, p, end, panels);
     for (int64_t j = p; j < end; ++j) {
       const uint32_t* panel = panels + (j - p) * panel_words;
       const int64_t columns = smaller(kPanel, lanes - j * kPanel);
-      if (wide) {
-        auto* widened = reinterpret_cast<float*>(panels + step * panel_words);
-        widen(panel, job.words, columns <= kLanes ? 1 : 2, widened);
-        panel = reinterpret_cast<uint32_t*>(widened);
-      }
       for (int64_t b = 0; b < job.blocks(); ++b) multiply_panel(job, out, columns, b, panel, j * kPanel);
     }
   }
@@ -171,11 +161,11 @@ void unit_range(Job& job, int64_t first, int64_t last) {
 Status multiply_quantized(const QuantizedProducts& products) {
   const Quantized& w = products.w[0];
   const int64_t m = products.m, depth = products.depth();
-  const Compute c = products.x.dtype == kBF16 ? compute_for(kBF16, kBF16) : Compute::floats;
-  Job job{products, c, 0, 0, depth, 0, 0, 0, 0, nullptr, nullptr, nullptr, 0, false};
-  job.a_words = products.integer ? staged_int_words(w) : words_a(c, depth);
-  job.words = words_b(c, depth);
-  job.steps = c == Compute::wide ? 2 * job.words : job.words;
+  const Compute form = products.x.dtype == kBF16 ? compute_for(kBF16, kBF16) : Compute::floats;
+  const Compute compute = form == Compute::wide ? Compute::floats : form;
+  const int64_t words = expanded_words(form, depth);
+  Job job{products, form, compute, 0, 0, depth, products.integer ? staged_int_words(w) : words, words, 0, nullptr, nullptr,
+          nullptr, 0, false};
   job.block_bytes = (staged_bytes(kBlock, job.a_words) + 63) / 64 * 64;
   const int64_t fitting = larger(1, kPartBytes / static_cast<int64_t>(job.block_bytes)) * kBlock;
   const int64_t part = smaller(smaller(kPartRows, fitting), ceil_div(m, kBlock) * kBlock);

@@ -51,11 +51,13 @@ void dequantize(const Quantized& q, void* w, int dtype);
 
 // ---- panels of the dequantised weight (expand.cpp)
 
-// What the tile kernel reads: bf16 pairs or floats, interleaved. Panels [first, last) of the columns of
-// W (forward: lanes are outputs, depth k).
-void expand_forward(const Quantized& q, bool pairs, int64_t first, int64_t last, uint32_t* out);
+// What the tile kernel reads, interleaved: bf16 pairs, floats, or for Compute::wide floats rounded to bf16, which need
+// no widening. Panels [first, last) of the columns of W (forward: lanes are outputs, depth k).
+void expand_forward(const Quantized& q, Compute form, int64_t first, int64_t last, uint32_t* out);
 // The same of the columns of WT (reverse: lanes are inputs, depth n); first is even.
-void expand_reverse(const Quantized& q, bool pairs, int64_t first, int64_t last, uint32_t* out);
+void expand_reverse(const Quantized& q, Compute form, int64_t first, int64_t last, uint32_t* out);
+// Words per lane of either, for a depth of k.
+UM_INLINE int64_t expanded_words(Compute form, int64_t k) { return form == Compute::pairs ? (k + 1) / 2 : k; }
 
 // ---- integer products (stage.cpp, int8.cpp, int4.cpp)
 
@@ -95,11 +97,9 @@ void look_up_codes(const Quantized& q, int64_t p, uint32_t* out);
 // ---- few rows (few.cpp)
 
 constexpr int64_t kFewRows = 4;
-// Whether multiply_few() takes this.
-bool takes_few(Compute c, int64_t rows);
 // Panels [first, last) of a forward product with staged rows, dequantised in registers: the same bits as
 // expand_forward() and multiply_block().
-void multiply_few(const Quantized& q, Compute c, const uint32_t* staged, int64_t rows, int64_t first, int64_t last,
+void multiply_few(const Quantized& q, Compute form, const uint32_t* staged, int64_t rows, int64_t first, int64_t last,
                   const Output& out);
 
 // ---- driver (multiply.cpp)
