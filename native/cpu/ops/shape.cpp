@@ -1,5 +1,6 @@
 // copy_2d, concat and transpose.
 #include "../simd/kernel_util.h"
+#include "../simd/transpose.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {

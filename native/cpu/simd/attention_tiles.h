@@ -4,6 +4,7 @@
 #include "kernel_util.h"
 #include "prefetch.h"
 #include "tile_mm.h"
+#include "transpose.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {

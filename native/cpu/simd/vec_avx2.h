@@ -128,26 +128,5 @@ UM_INLINE void interleave4(const Vi (&x)[4], Vi (&y)[4]) {
   y[3] = (Vi)_mm256_unpackhi_epi64(b, d);
 }
 
-UM_INLINE void transpose_words(const uint32_t* x, int64_t ldx, uint32_t* y, int64_t ldy) {
-  __m256 r[8], t[8];
-  for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(reinterpret_cast<const float*>(x + i * ldx));
-  for (int i = 0; i < 8; i += 2) {
-    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 8; i += 4) {
-    r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-    r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-    r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-    r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-  }
-  for (int i = 0; i < 4; ++i) {
-    float* lo = reinterpret_cast<float*>(y + i * ldy);
-    float* hi = reinterpret_cast<float*>(y + (i + 4) * ldy);
-    _mm256_storeu_ps(lo, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-    _mm256_storeu_ps(hi, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-  }
-}
-
 }  // namespace
 }  // namespace unimoer::UNIMOER_ISA_NS

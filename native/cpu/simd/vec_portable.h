@@ -108,11 +108,6 @@ UM_INLINE void interleave4(const Vi (&x)[4], Vi (&y)[4]) {
     for (int j = 0; j < 4; ++j) y[i][j] = x[j][i];
   }
 }
-UM_INLINE void transpose_words(const uint32_t* x, int64_t ldx, uint32_t* y, int64_t ldy) {
-  for (int i = 0; i < 4; ++i) {
-    for (int j = 0; j < 4; ++j) __builtin_memcpy(y + j * ldy + i, x + i * ldx + j, 4);
-  }
-}
 
 }  // namespace
 }  // namespace unimoer::UNIMOER_ISA_NS

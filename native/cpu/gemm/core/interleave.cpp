@@ -1,5 +1,5 @@
 #include "cpu/gemm/core/core.h"
-#include "cpu/gemm/core/transpose.h"
+#include "cpu/simd/transpose.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {

@@ -1,5 +1,6 @@
-#include "cpu/gemm/core/transpose.h"
 #include "cpu/gemm/quant/expand.h"
+
+#include "cpu/simd/transpose.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {

@@ -1,6 +1,6 @@
-// In-register transpose of kLanes x kLanes words.
+// Transposes of kWidth x kWidth words.
 #pragma once
-#include "cpu/simd/simd.h"
+#include "simd.h"
 
 namespace unimoer::UNIMOER_ISA_NS {
 namespace {
@@ -60,6 +60,14 @@ UM_INLINE void transpose(Vi v[4]) {
   }
 }
 #endif
+
+// From x with rows ldx words apart to y with rows ldy words apart.
+UM_INLINE void transpose_words(const uint32_t* x, int64_t ldx, uint32_t* y, int64_t ldy) {
+  Vi v[kWidth];
+  for (int i = 0; i < kWidth; ++i) v[i] = load_int(reinterpret_cast<const int32_t*>(x + i * ldx));
+  transpose(v);
+  for (int i = 0; i < kWidth; ++i) store_int(reinterpret_cast<int32_t*>(y + i * ldy), v[i]);
+}
 
 }  // namespace
 }  // namespace unimoer::UNIMOER_ISA_NS
