@@ -75,6 +75,9 @@ export const kernelRows = [
   ['concat', 25, 29],
 ] as const;
 
+/** How many a launch takes at most: parts of concat, tensors of AdamW, linears over one x. */
+export const launchLimits = { concatParts: 24, adamwTensors: 8, linears: 3 } as const;
+
 export type KernelName = (typeof kernelRows)[number][0];
 
 /** Kernel names in launch-id order. */

@@ -1,3 +1,4 @@
+import { launchLimits } from '../backend/kernels';
 import { type GradNode, recordMany } from '../autograd/node';
 import { statDType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
@@ -18,9 +19,6 @@ export interface GroupMember {
   /** [T, out] in x's dtype, added to this member's output. */
   residual?: Tensor | null;
 }
-
-/** The kernel's limit: queries, keys and values. */
-const MAX_MEMBERS = 3;
 
 /**
  * Frozen linear plus LoRA or MoE-LoRA in rank space: H = x Aᵀ; Z = rankScale · gate · H;
@@ -69,7 +67,7 @@ export function linearGroup(
   const total = ranks.reduce((sum, r) => sum + r, 0);
   const [G, N] = gates ? (gates.shape as [number, number]) : [0, 0];
   const sizes = members.flatMap(({ weight }, i) => [weight.outFeatures, ranks[i]!]);
-  while (sizes.length < 2 * MAX_MEMBERS) sizes.push(0);
+  while (sizes.length < 2 * launchLimits.linears) sizes.push(0);
   const sparse = sparseGates || !wantsGrad(gates) ? 1 : 0;
   const args = [x.code, packCode(members[0]!.weight, dtype), m, k, N, G, ...sizes, sparse];
   const H = total > 0 ? empty([m, total], stat, backend) : null;
@@ -202,7 +200,7 @@ function padded<T>(
   handles: (member: T, i: number) => number[],
 ): number[] {
   const out = [...head, ...members.flatMap(handles)];
-  while (out.length < head.length + stride * MAX_MEMBERS) out.push(0);
+  while (out.length < head.length + stride * launchLimits.linears) out.push(0);
   return out;
 }
 
@@ -219,8 +217,8 @@ function checkGroup(
   members: readonly GroupMember[],
 ): { gates: Tensor | null; rowToGate: Tensor | null; sparseGates: boolean } {
   const first = members[0];
-  if (!first || members.length > MAX_MEMBERS) {
-    shapeFault(op, `${members.length} linears`, `1 to ${MAX_MEMBERS}`);
+  if (!first || members.length > launchLimits.linears) {
+    shapeFault(op, `${members.length} linears`, `1 to ${launchLimits.linears}`);
   }
   let gating: LowRank | null = null;
   let adapted = 0;

@@ -1,4 +1,5 @@
 /** Ops that move elements: transpose, concat and slices. Gradients move them back. */
+import { launchLimits } from '../backend/kernels';
 import { record } from '../autograd/node';
 import { empty, type Tensor } from '../tensor/tensor';
 import {
@@ -10,9 +11,6 @@ import {
   shapeFault,
   wantsGrad,
 } from './shared/check';
-
-/** The kernel's limit. */
-const CONCAT_PARTS = 24;
 
 /** [n, m] -> [m, n]. */
 export function transpose(x: Tensor): Tensor {
@@ -93,12 +91,12 @@ function copyParts(
 ): void {
   const stride = widths.reduce((n, width) => n + width, 0);
   let offset = 0;
-  for (let first = 0; first < parts.length; first += CONCAT_PARTS) {
-    const handles = new Array<number>(1 + CONCAT_PARTS).fill(0);
-    const args = new Array<number>(5 + CONCAT_PARTS).fill(0);
+  for (let first = 0; first < parts.length; first += launchLimits.concatParts) {
+    const handles = new Array<number>(1 + launchLimits.concatParts).fill(0);
+    const args = new Array<number>(5 + launchLimits.concatParts).fill(0);
     handles[0] = whole.handle;
     args.splice(0, 5, whole.code, rows, stride, offset, split ? 1 : 0);
-    for (let i = 0; i < CONCAT_PARTS && first + i < parts.length; i++) {
+    for (let i = 0; i < launchLimits.concatParts && first + i < parts.length; i++) {
       handles[1 + i] = parts[first + i]?.handle ?? 0;
       args[5 + i] = widths[first + i]!;
       offset += widths[first + i]!;

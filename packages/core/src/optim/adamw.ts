@@ -1,3 +1,4 @@
+import { launchLimits } from '../backend/kernels';
 import { DTypeError, FormatError, ShapeError } from '../errors';
 import type { Parameter } from '../nn/linear';
 import { zeros } from '../tensor/create';
@@ -21,9 +22,6 @@ interface Slot {
   lr: number;
   weightDecay: number;
 }
-
-/** The kernel's limit. */
-const LAUNCH_TENSORS = 8;
 
 function sameSettings(a: Slot, b: Slot): boolean {
   return (
@@ -74,7 +72,7 @@ export class AdamW {
       slot.lr = (own?.lr ?? lr) * lrFactor;
       slot.weightDecay = own?.weightDecay ?? weightDecay;
       const first = batch[0];
-      if (first && (batch.length === LAUNCH_TENSORS || !sameSettings(first, slot))) {
+      if (first && (batch.length === launchLimits.adamwTensors || !sameSettings(first, slot))) {
         this.launch(batch);
         batch = [];
       }
@@ -87,8 +85,8 @@ export class AdamW {
   private launch(batch: readonly Slot[]): void {
     const { betas, eps } = this.options;
     const { step, lr, weightDecay, parameter } = batch[0]!;
-    const handles = new Array<number>(4 * LAUNCH_TENSORS).fill(0);
-    const sizes = new Array<number>(LAUNCH_TENSORS).fill(0);
+    const handles = new Array<number>(4 * launchLimits.adamwTensors).fill(0);
+    const sizes = new Array<number>(launchLimits.adamwTensors).fill(0);
     batch.forEach(({ parameter: { tensor }, m, v }, i) => {
       handles.splice(4 * i, 4, tensor.handle, tensor.grad!.handle, m.handle, v.handle);
       sizes[i] = tensor.size;

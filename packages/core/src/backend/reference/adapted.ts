@@ -1,7 +1,6 @@
+import { launchLimits } from '../kernels';
 import { type Call, type Reals, statCode } from './call';
 import { addResidual, multiply, oriented, store } from './gemm';
-
-const MAX_MEMBERS = 3;
 
 /** Rank space of all members side by side. */
 interface Rank {
@@ -36,7 +35,7 @@ function readGroup(c: Call, at: number, stride: number): { rank: Rank; members: 
   const rowToGate = gates ? c.ints(2, m) : null;
   const members: Member[] = [];
   const [scale, expert]: [number[], number[]] = [[], []];
-  for (let i = 0; i < MAX_MEMBERS; i++) {
+  for (let i = 0; i < launchLimits.linears; i++) {
     const [n, R] = [c.arg(6 + 2 * i), c.arg(7 + 2 * i)];
     if (n === 0) continue;
     const member = { at: at + i * stride, n, R, first: scale.length };

@@ -1,13 +1,12 @@
+import { launchLimits } from '../kernels';
 import type { Call } from './call';
-
-const TENSORS = 8;
 
 /** AdamW with decoupled decay (Loshchilov & Hutter 2019), in the order of torch.optim.AdamW; up to eight tensors. */
 function adamw(c: Call): void {
   const [lr, b1, b2, eps, decay, step, gradScale] = c.numbers(7);
   const stepSize = lr / (1 - b1 ** step);
   const root2 = Math.sqrt(1 - b2 ** step);
-  for (let t = 0; t < TENSORS; t++) {
+  for (let t = 0; t < launchLimits.adamwTensors; t++) {
     const n = c.arg(7 + t);
     if (n === 0) continue;
     const dt = c.realCode(4 * t, n);

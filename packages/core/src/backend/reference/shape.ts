@@ -1,3 +1,4 @@
+import { launchLimits } from '../kernels';
 import { philoxBlock } from '../../rng/philox-block';
 import type { Call } from './call';
 
@@ -12,14 +13,12 @@ function copy2d(c: Call): void {
   }
 }
 
-const CONCAT_PARTS = 24;
-
 /** The columns of the parts side by side in rows of the whole, or taken apart. */
 function concat(c: Call): void {
   const [dt, rows, stride, offset, split] = c.numbers(5);
   const whole = split ? c.input(0, dt, rows * stride) : c.output(0, dt, rows * stride);
   let at = offset;
-  for (let i = 0; i < CONCAT_PARTS; i++) {
+  for (let i = 0; i < launchLimits.concatParts; i++) {
     const width = c.arg(5 + i);
     if (c.has(1 + i) && width > 0) {
       const part = split ? c.output(1 + i, dt, rows * width) : c.input(1 + i, dt, rows * width);

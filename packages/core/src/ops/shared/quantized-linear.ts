@@ -1,3 +1,4 @@
+import { launchLimits } from '../../backend/kernels';
 import { type GradNode, record, recordMany } from '../../autograd/node';
 import { empty, type Tensor } from '../../tensor/tensor';
 import type { FrozenWeight } from '../frozen-weight';
@@ -18,8 +19,6 @@ export interface Activated {
   gate: Tensor | null;
 }
 
-/** The kernel's limit. */
-const MAX_MEMBERS = 3;
 const NO_ACTIVATION = -1;
 
 /** Whether one launch can take these weights: quantised, and in one form. */
@@ -108,9 +107,9 @@ function multiply(
   for (const { stored, bias, residual, y } of parts) {
     handles.push(stored.handle, bias?.handle ?? 0, residual?.handle ?? 0, y.handle);
   }
-  while (handles.length < 2 + 4 * MAX_MEMBERS) handles.push(0);
+  while (handles.length < 2 + 4 * launchLimits.linears) handles.push(0);
   const sizes = parts.map(({ weight }) => weight.outFeatures);
-  while (sizes.length < MAX_MEMBERS) sizes.push(0);
+  while (sizes.length < launchLimits.linears) sizes.push(0);
   const integer = q!.integer && !reverse ? 1 : 0;
   const form = [x.code, q!.bits, q!.group, integer, reverse ? 1 : 0];
   const args = [...form, activated?.code ?? NO_ACTIVATION, x.shape[0]!, inFeatures, ...sizes];
