@@ -38,4 +38,26 @@ describe('a decoder with a yes/no read-out', () => {
     }
     learned!.dispose();
   });
+
+  it('trains in bf16 along the losses of f32', async () => {
+    const half = tinyModel('bf16', folder);
+    const run = async (backbone: typeof model) => {
+      const { summary, model: learned } = await trainRun(
+        { ...config, steps: 3 },
+        toyDeps(backbone, { data: toyData(12) }),
+      );
+      learned!.dispose();
+      return summary.curve;
+    };
+    const [full, rounded] = [await run(model), await run(half)];
+    half.dispose();
+    rounded.forEach((metrics, step) => {
+      for (const key of ['embeddingLoss', 'rerankingLoss'] as const) {
+        // 2^-8 in every activation, in a handful of layers.
+        expect(Math.abs(metrics[key]! / full[step]![key]! - 1), `${key} ${step}`).toBeLessThan(
+          0.05,
+        );
+      }
+    });
+  });
 });

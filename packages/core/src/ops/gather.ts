@@ -27,8 +27,9 @@ export function gatherRows(table: Tensor, idx: Tensor, options: { dtype?: DType 
         [dy.handle, index.handle, sums.handle],
         [dy.code, index.size, d, n],
       );
-      // Leaf gradients are f32, so a bf16 table takes the sums as they are.
-      node.give(0, from === 'bf16' ? sums : cast(sums, from));
+      // The gradient of a leaf is f32, so a bf16 table takes the sums as they are.
+      const leaf = node.inputs[0]!.leaf !== null;
+      node.give(0, from === 'bf16' && leaf ? sums : cast(sums, from));
     });
   }
   return y;
