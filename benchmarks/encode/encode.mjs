@@ -10,7 +10,9 @@ import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { locateModel } from '@unimoer/models';
 import { duel } from '../lib/duel.mjs';
+import { measurePeak } from '../lib/peak.mjs';
 import { python, record, root } from '../lib/record.mjs';
+import { roofline } from '../train/flops.mjs';
 import { exportedGraphs, onnxPeers, onnxVersions } from './onnx-peers.mjs';
 
 const { values, positionals } = parseArgs({
@@ -87,7 +89,9 @@ try {
     ...side,
     env: { UNIMOER_BENCH_VECTORS: vectorFile(i) },
   }));
+  measurePeak('', 2);
   const sides = await duel(specs, { rounds: 7, warmup: 1, verify });
+  const peak = measurePeak('', 2);
   /** Fastest peer of the given precisions over each of ours. */
   const speedups = Object.fromEntries(
     sides.slice(0, own.length).map((side) => {
@@ -104,6 +108,23 @@ try {
       ];
     }),
   );
+  /** Of our precisions whose peak is measured, against the fastest peer in that precision or a higher one. */
+  const rooflines = Object.fromEntries(
+    sides.slice(0, own.length).flatMap(({ name, medianMs, settings }) => {
+      const top = peak[precision(name)];
+      const { overF32, overF32AndBf16 } = speedups[name];
+      const over = precision(name) === 'f32' ? overF32 : overF32AndBf16;
+      return top && over ? [[name, roofline(settings.flops, top, medianMs, over * medianMs)]] : [];
+    }),
+  );
+  for (const [name, { gflops, peakGflops, share, roofMs, largestRatio }] of Object.entries(
+    rooflines,
+  )) {
+    console.error(
+      `${name}: ${gflops.toFixed(0)} of ${peakGflops.toFixed(0)} GFLOP/s, ${(100 * share).toFixed(0)} % of the roof ` +
+        `(${roofMs.toFixed(0)} ms), which allows ${largestRatio.toFixed(2)}x at most`,
+    );
+  }
   for (const [name, ratios] of Object.entries(speedups)) {
     const shown = Object.entries(ratios).map(
       ([key, ratio]) => `${key} ${ratio?.toFixed(2) ?? 'not run'}`,
@@ -120,6 +141,7 @@ try {
       },
       sides: sides.map((s) => ({ ...s, documentsPerSecond: (count / s.medianMs) * 1e3 })),
       speedups,
+      rooflines,
     });
   }
 } finally {

@@ -1,5 +1,5 @@
 /**
- * Floating-point operations of the matrix products that no engine can leave out of one training step, counted from
+ * Floating-point operations of the matrix products that no engine can leave out of a training step or an encoding, counted from
  * the linears, the sequence lengths and the adapters: packed sequences, frozen weights without gradient, adapters in
  * rank space, only the experts that a top-k router chooses, only the causal half of a causal score matrix, attention
  * scores computed once, and no gradient where nothing below is trained.
@@ -7,6 +7,23 @@
 
 /** 2mnk of a product of [m,k] by [k,n]. */
 const product = (m, n, k) => 2 * m * n * k;
+
+/** Pairs of positions that attend to each other. */
+const attending = ({ causal }, lengths) =>
+  lengths.reduce((sum, n) => sum + (causal ? (n * (n + 1)) / 2 : n * n), 0);
+
+/** One forward pass without adapters over sequences of these lengths: the linears, attention's scores and mixing. */
+export function forwardFlops(backbone, lengths) {
+  const tokens = lengths.reduce((a, b) => a + b, 0);
+  const { heads, headDim } = backbone.config;
+  const mixing = product(attending(backbone, lengths), heads, headDim);
+  return backbone
+    .linears()
+    .reduce(
+      (sum, { weight }) => sum + product(tokens, weight.outFeatures, weight.inFeatures),
+      2 * mixing * backbone.layerCount,
+    );
+}
 
 /** Linears of a layer in groups that read the same input: q, k, v; output; gate and up, or the first of an MLP; the last. */
 function groups(linears) {
@@ -23,7 +40,7 @@ export function stepFlops(backbone, spec) {
   const { moe } = spec;
   const lengths = spec.sequences.map((sequence) => sequence.length);
   const tokens = lengths.reduce((a, b) => a + b, 0);
-  const pairs = lengths.reduce((sum, n) => sum + (backbone.causal ? (n * (n + 1)) / 2 : n * n), 0);
+  const pairs = attending(backbone, lengths);
   const active = moe ? (moe.topK || moe.experts) + (moe.shared ? 1 : 0) : 1;
   const ranks = (moe?.rank ?? spec.rank) * active;
   const { heads, headDim } = backbone.config;
