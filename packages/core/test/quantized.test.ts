@@ -19,6 +19,7 @@ import {
   Philox,
   scope,
   square,
+  swiglu,
   tensor,
 } from '../src/index';
 
@@ -241,6 +242,27 @@ describe.each(backends.map((backend) => ({ name: backend.name, backend })))(
           }
         }
       }
+    });
+
+    test('a feed-forward part takes weights of different forms', () => {
+      scope(() => {
+        const part = (values: Float32Array, shape: [number, number], options: PackOptions) => ({
+          weight: FrozenWeight.pack(values, shape, { ...options, backend }),
+          bias: null,
+        });
+        const full = { dtype: 'int8', activations: 'full' } as const;
+        const up = part(w, [n, k], full);
+        const gate = part(w, [n, k], { dtype: 'f32' });
+        const down = part(w, [k, n], full);
+        const input = tensor(x, [m, k], { backend });
+        const want = linear(
+          swiglu(linear(input, gate.weight, null), linear(input, up.weight, null)),
+          down.weight,
+          null,
+        );
+        expect(feedForward(input, { up, gate, down }, 'swiglu').toArray()).toEqual(want.toArray());
+        for (const { weight } of [up, gate, down]) weight.dispose();
+      });
     });
 
     test('one copy serves both directions and is freed', () => {

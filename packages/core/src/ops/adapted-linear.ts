@@ -1,5 +1,5 @@
-import { launchLimits } from '../backend/kernels';
 import { type GradNode, recordMany } from '../autograd/node';
+import { launchLimits } from '../backend/kernels';
 import { statDType } from '../dtype';
 import { empty, type Tensor } from '../tensor/tensor';
 import { checkResidual, shapeFault, wantsGrad } from './shared/check';
@@ -22,10 +22,11 @@ export interface GroupMember {
 
 /**
  * Frozen linear plus LoRA or MoE-LoRA in rank space: H = x Aᵀ; Z = rankScale · gate · H;
- * y = x Wᵀ + bias + Z Bᵀ + residual, accumulated in f32 and rounded once. x [T, in] -> [T, out] in x's dtype. Saves x, H f32 [T, R]
- * and the small operands; gradients for x, A, B, gates, residual and a trainable bias. Ranks whose gate is 0 are left out
- * where runs of rows share them, if lowRank.sparseGates is set or gates need no gradient. A quantised W is
- * dequantised for the call, as in QLoRA (Dettmers et al. 2023, section 3), and activations are not rounded to 8 bits.
+ * y = x Wᵀ + bias + Z Bᵀ + residual, accumulated in f32 and rounded once. x [T, in] -> [T, out] in x's dtype,
+ * residual like the result. Saves x, H f32 [T, R] and the small operands; gradients for x, A, B, gates, residual and
+ * a trainable bias. Ranks whose gate is 0 are left out where runs of rows share them, if lowRank.sparseGates is set
+ * or gates need no gradient. A quantised W is dequantised for the call, as in QLoRA (Dettmers et al. 2023, section
+ * 3), and activations are not rounded to 8 bits.
  */
 export function adaptedLinear(
   x: Tensor,
@@ -41,8 +42,8 @@ export function adaptedLinear(
  * One to three linears over one x [T, in], such as queries, keys and values, or gate and up: x is read once,
  * the adapters enter rank space together, and the gradient of x is summed before it is written. The same
  * values as linear or adaptedLinear one by one, up to the order of f32 sums. Weights are packed in one
- * dtype; members with gates share them. Quantised members run one by one where one of them has an adapter. Saves x (if an adapter is there),
- * H f32 [T, Σ R] and the small operands.
+ * dtype; members with gates share them. Quantised members run one by one where one of them has an adapter. Saves
+ * x (if an adapter is there), H f32 [T, Σ R] and the small operands.
  */
 export function linearGroup(
   x: Tensor,

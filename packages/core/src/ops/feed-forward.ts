@@ -2,7 +2,6 @@ import { record } from '../autograd/node';
 import { scope } from '../tensor/scope';
 import { empty, type Tensor } from '../tensor/tensor';
 import type { FrozenWeight } from './frozen-weight';
-import { linearGroup } from './adapted-linear';
 import { linear } from './linear';
 import { inOneForm, quantizedLinears } from './shared/quantized-linear';
 import { checkResidual, shapeFault, wantsGrad } from './shared/check';
@@ -128,9 +127,9 @@ function composed(
       return quantizedLinears('feedForward', u!, [{ ...down, residual }], activated)[0]!;
     });
   }
-  const [wide, g] = linearGroup(x, parts) as [Tensor, Tensor?];
-  const active = g
-    ? swiglu(g, wide)
+  const wide = linear(x, up.weight, up.bias);
+  const active = gate
+    ? swiglu(linear(x, gate.weight, gate.bias), wide)
     : activation === 'relu'
       ? relu(wide)
       : gelu(wide, { approximate: activation === 'gelu' ? 'none' : 'tanh' });

@@ -1,6 +1,6 @@
 /** Ops that move elements: transpose, concat and slices. Gradients move them back. */
-import { launchLimits } from '../backend/kernels';
 import { record } from '../autograd/node';
+import { launchLimits } from '../backend/kernels';
 import { empty, type Tensor } from '../tensor/tensor';
 import {
   checkBackend,

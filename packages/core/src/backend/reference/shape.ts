@@ -1,5 +1,5 @@
-import { launchLimits } from '../kernels';
 import { philoxBlock } from '../../rng/philox-block';
+import { launchLimits } from '../kernels';
 import type { Call } from './call';
 
 function copy2d(c: Call): void {

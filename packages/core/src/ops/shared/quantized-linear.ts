@@ -1,5 +1,5 @@
-import { launchLimits } from '../../backend/kernels';
 import { type GradNode, record, recordMany } from '../../autograd/node';
+import { launchLimits } from '../../backend/kernels';
 import { empty, type Tensor } from '../../tensor/tensor';
 import type { FrozenWeight } from '../frozen-weight';
 import { wantsGrad } from './check';
