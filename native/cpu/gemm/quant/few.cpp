@@ -118,7 +118,6 @@ FewFn find(Compute form, int64_t rows, int vectors) {
 
 }  // namespace
 
-
 void multiply_few(const Quantized& q, Compute form, const uint32_t* staged, int64_t rows, int64_t first, int64_t last,
                   const Output& out) {
   Few f{&q, staged, expanded_words(form, q.k), first, &out};

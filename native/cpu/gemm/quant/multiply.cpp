@@ -9,8 +9,8 @@ namespace {
 constexpr int kSlotBytes = 4, kSlotRows = 5, kSlotPanel = 6, kSlotActive = 7;
 constexpr int64_t kBlock = 4 * kTileRows;         // rows that one task interleaves
 constexpr int64_t kPartRows = 18 * kBlock;        // rows between two passes over the weights
-constexpr int64_t kReadyTiles = 2;                // so few tiles bring integer weights into their form themselves
 constexpr int64_t kPartBytes = int64_t{8} << 20;  // and bytes
+constexpr int64_t kReadyTiles = 2;                // so few tiles bring integer weights into their form themselves
 
 struct Job {
   const QuantizedProducts& products;
