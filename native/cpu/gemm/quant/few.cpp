@@ -71,25 +71,14 @@ void few(const Few& f) {
       }
     }
   }
-  const bool late = out.bias && columns < kVectors * kLanes;
+  alignas(64) float sums[kRows * kVectors * kLanes];
 #pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) {
-      const int n = static_cast<int>(smaller(kLanes, columns - j * kLanes));
-      const int64_t at = column + j * kLanes;
-      if (n <= 0) continue;
-      const Vf v = late ? acc[i][j] + get(out.bias + at, n) : acc[i][j];
-      const auto finish = [&](auto* y) UM_BODY {
-        const auto* residual = static_cast<decltype(y)>(const_cast<void*>(out.residual));
-        const int64_t place = i * out.stride + at;
-        put(y + place, residual ? v + get(residual + place, n) : v, n);
-      };
-      if (out.dtype == kBF16)
-        finish(static_cast<bf16*>(out.data));
-      else
-        finish(static_cast<float*>(out.data));
-    }
+    for (int j = 0; j < kVectors; ++j) store(sums + (i * kVectors + j) * kLanes, acc[i][j]);
+  Output rest = out;
+  if (columns == kVectors * kLanes) rest.bias = nullptr;  // the sums began with it
+  finish_block(sums, kVectors * kLanes, 0, kRows, column, columns, rest);
 }
 
 using FewFn = void (*)(const Few&);

@@ -115,7 +115,7 @@ void multiply_nibbles(const Quantized& q, int64_t p, const uint32_t* ready, cons
     const int height = static_cast<int>(smaller(rows.height, rows.count - i));
     find<kGroupRows>(height, columns <= kLanes ? 1 : 2, ready != nullptr)(
         NibbleTile{rows.words + i * words, rows.starts + i * q.groups(), ready ? ready : q.panel(p), q.words(),
-                   q.group / 8, q.group_scales(p), int_place(out, rows.scale + i, row + i, column, columns)});
+                   q.group / 8, q.group_scales(p), IntPlace{rows.scale + i, &out, row + i, column, columns}});
   }
 }
 

@@ -75,7 +75,7 @@ void multiply_bytes(const Quantized& q, int64_t p, const uint32_t* split, const 
     ByteTileFn tile = find<false>(height, vectors);
     if constexpr (kSplitsBytes) tile = split ? find<true>(height, vectors) : tile;
     tile(ByteTile{rows.words + i * words, split ? split : q.panel(p), q.words(), q.sums() + column, q.scales() + column,
-                 int_place(out, rows.scale + i, row + i, column, columns)});
+                 IntPlace{rows.scale + i, &out, row + i, column, columns}});
   }
 }
 

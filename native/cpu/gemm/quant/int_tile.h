@@ -85,56 +85,56 @@ UM_INLINE void add_quad(const uint32_t* a, const Vi (&y)[kVectors], Vi (&sums)[k
 // A tile of rows and columns of the output.
 struct IntPlace {
   const float* row_scale;
-  const float* bias;     // may be null
-  const void* residual;  // may be null, laid out like out
+  const Output* out;
+  int64_t row, column;
   int columns;
-  void* out;
-  int64_t stride;
-  bool half;
-};
 
-UM_INLINE IntPlace int_place(const Output& out, const float* row_scale, int64_t row, int64_t column, int columns) {
-  const bool half = out.dtype == kBF16;
-  const int64_t at = (row * out.stride + column) * (half ? 2 : 4);
-  return {row_scale, out.bias ? out.bias + column : nullptr,
-          out.residual ? static_cast<const char*>(out.residual) + at : nullptr, columns,
-          static_cast<char*>(out.data) + at, out.stride, half};
-}
+  template <class T>
+  UM_INLINE T* at(T* data) const {
+    return data + row * out->stride + column;
+  }
+};
 
 // The lines of the residual are on their way from memory while the sums are formed.
 template <int kRows>
 UM_INLINE void fetch_residual(const IntPlace& t) {
-  if (!t.residual) return;
-  const int item = t.half ? 2 : 4;
+  if (!t.out->residual) return;
+  const int64_t item = dtype_size(t.out->dtype), stride = t.out->stride * item;
+  const char* first = static_cast<const char*>(t.out->residual) + (t.row * t.out->stride + t.column) * item;
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
-    const char* row = static_cast<const char*>(t.residual) + i * t.stride * item;
-    __builtin_prefetch(row);
-    __builtin_prefetch(row + t.columns * item - 1);
+    __builtin_prefetch(first + i * stride);
+    __builtin_prefetch(first + i * stride + t.columns * item - 1);
   }
 }
 
 // out[i][j] = v(i, j) * scale(i, j) + bias[j], rounded once, + residual[i][j].
-template <int kRows, int kVectors, class T, class V, class S>
-UM_INLINE void put_tile(const IntPlace& t, const V& v, const S& scale) {
-  T* out = static_cast<T*>(t.out);
-  const T* residual = static_cast<const T*>(t.residual);
+template <int kRows, int kVectors, class V, class S>
+UM_INLINE void finish(const IntPlace& t, const V& v, const S& scale) {
+  const Output& out = *t.out;
+  Vf bias[kVectors];
 #pragma GCC unroll 2
   for (int j = 0; j < kVectors; ++j) {
     const int n = t.columns - j * kLanes < kLanes ? t.columns - j * kLanes : kLanes;
-    const Vf bias = t.bias ? get(t.bias + j * kLanes, n) : splat(0.0f);
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      const int64_t at = i * t.stride + j * kLanes;
-      const Vf sum = fused(v(i, j), scale(i, j), bias);
-      put(out + at, residual ? sum + get(residual + at, n) : sum, n);
-    }
+    bias[j] = out.bias ? get(out.bias + t.column + j * kLanes, n) : splat(0.0f);
   }
-}
-
-template <int kRows, int kVectors, class V, class S>
-UM_INLINE void finish(const IntPlace& t, const V& v, const S& scale) {
-  t.half ? put_tile<kRows, kVectors, bf16>(t, v, scale) : put_tile<kRows, kVectors, float>(t, v, scale);
+  const auto put_sums = [&](auto* to, int64_t stride) UM_BODY {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) store(to + i * stride + j * kLanes, fused(v(i, j), scale(i, j), bias[j]));
+  };
+  if (t.columns < kVectors * kLanes || out.residual) {
+    alignas(64) float sums[kRows * kVectors * kLanes];
+    put_sums(sums, kVectors * kLanes);
+    Output rest = out;
+    rest.bias = nullptr;
+    finish_block(sums, kVectors * kLanes, t.row, kRows, t.column, t.columns, rest);
+  } else if (out.dtype == kBF16) {
+    put_sums(t.at(static_cast<bf16*>(out.data)), out.stride);
+  } else {
+    put_sums(t.at(static_cast<float*>(out.data)), out.stride);
+  }
 }
 
 }  // namespace
