@@ -12,7 +12,7 @@ import { locateModel } from '@unimoer/models';
 import { duel } from '../lib/duel.mjs';
 import { measurePeak } from '../lib/peak.mjs';
 import { python, record, root } from '../lib/record.mjs';
-import { roofline } from '../train/flops.mjs';
+import { describeRoof, roofline } from '../train/flops.mjs';
 import { exportedGraphs, onnxPeers, onnxVersions } from './onnx-peers.mjs';
 
 const { values, positionals } = parseArgs({
@@ -117,13 +117,8 @@ try {
       return top && over ? [[name, roofline(settings.flops, top, medianMs, over * medianMs)]] : [];
     }),
   );
-  for (const [name, { gflops, peakGflops, share, roofMs, largestRatio }] of Object.entries(
-    rooflines,
-  )) {
-    console.error(
-      `${name}: ${gflops.toFixed(0)} of ${peakGflops.toFixed(0)} GFLOP/s, ${(100 * share).toFixed(0)} % of the roof ` +
-        `(${roofMs.toFixed(0)} ms), which allows ${largestRatio.toFixed(2)}x at most`,
-    );
+  for (const [name, roof] of Object.entries(rooflines)) {
+    console.error(`${name}: ${describeRoof(roof)}`);
   }
   for (const [name, ratios] of Object.entries(speedups)) {
     const shown = Object.entries(ratios).map(

@@ -1,7 +1,7 @@
 /**
- * Floating-point operations of the matrix products that no engine can leave out of a training step or an encoding, counted from
- * the linears, the sequence lengths and the adapters: packed sequences, frozen weights without gradient, adapters in
- * rank space, only the experts that a top-k router chooses, only the causal half of a causal score matrix, attention
+ * Floating-point operations of the matrix products that no engine can leave out of a training step or an encoding,
+ * counted from the linears, the sequence lengths and the adapters: packed sequences, frozen weights without gradient,
+ * adapters in rank space, only the experts that a top-k router chooses, only the causal half of a causal score matrix, attention
  * scores computed once, and no gradient where nothing below is trained.
  */
 
@@ -85,3 +85,8 @@ export function roofline(flops, peak, oursMs, peerMs) {
     largestRatio: peerMs / roofMs,
   };
 }
+
+/** A roofline in words. */
+export const describeRoof = ({ gflop, gflops, peakGflops, share, roofMs, largestRatio }) =>
+  `${gflop.toFixed(1)} GFLOP at ${gflops.toFixed(0)} of ${peakGflops.toFixed(0)} GFLOP/s, ${(100 * share).toFixed(0)} % of the roof ` +
+  `(${roofMs.toFixed(0)} ms), which allows ${largestRatio.toFixed(2)}x at most`;

@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { duel } from '../lib/duel.mjs';
 import { measurePeak } from '../lib/peak.mjs';
 import { machineIsa, python, record, root } from '../lib/record.mjs';
-import { roofline } from './flops.mjs';
+import { describeRoof, roofline } from './flops.mjs';
 import { writeSpec } from './specs.mjs';
 
 const topTwo = { experts: 8, kind: 'topK', topK: 2, shared: true, rank: 8, scale: 2 };
@@ -143,10 +143,7 @@ try {
       `best peer / ours: ${result.speedupOverBest.toFixed(2)}x` +
         `${bestHeld ? `, held to AVX2 ${result.speedupOverAvx2.toFixed(2)}x` : ''}, memory ${result.memoryRatio.toFixed(2)}x`,
     );
-    console.error(
-      `${roof.gflop.toFixed(1)} GFLOP at ${roof.gflops.toFixed(0)} of ${peak.toFixed(0)} GFLOP/s, ${(100 * roof.share).toFixed(0)} % of the roof ` +
-        `(${roof.roofMs.toFixed(0)} ms), which allows ${roof.largestRatio.toFixed(2)}x at most`,
-    );
+    console.error(describeRoof(roof));
   }
   if (process.env.UNIMOER_BENCH_RECORD !== '0')
     record(isa ? `lora-step-${isa}` : 'lora-step', { results });
