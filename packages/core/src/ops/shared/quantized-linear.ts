@@ -55,20 +55,37 @@ export function quantizedLinears(
     ...{ bias, residual: residual ?? null, y: ys[i]! },
   }));
   multiply(x, parts, false, activated);
-  const added = members.flatMap(({ bias, residual }) => [bias, residual ?? null]);
-  if (!wantsGrad(x, ...added)) return ys;
-  const saved = x.requiresGrad ? members.map(({ weight }) => weight.packedTranspose) : [];
+  if (wantsGrad(x, ...addedTo(members))) recordLinears(op, x, members, ys);
+  return ys;
+}
+
+/** Bias and residual of each member. */
+function addedTo(members: readonly QuantizedMember[]): (Tensor | null)[] {
+  return members.flatMap(({ bias, residual }) => [bias, residual ?? null]);
+}
+
+/** The rule holds weights and shapes alone: x, results and what is added to them may be freed before it runs. */
+function recordLinears(
+  op: string,
+  x: Tensor,
+  members: readonly QuantizedMember[],
+  ys: readonly Tensor[],
+): void {
+  const { backend, dtype } = x;
+  const [m, k] = x.shape as [number, number];
+  const weights = members.map(({ weight }) => weight);
+  const saved = x.requiresGrad ? weights.map((weight) => weight.packedTranspose) : [];
   const rule = (dys: readonly (Tensor | null)[], node: GradNode): void => {
     // First, so that where a residual is x itself its gradient is added in the same pass.
     dys.forEach((dy, i) => {
       if (dy) node.give(2 + 2 * i, dy);
     });
     if (node.needs(0)) {
-      const { before, dx } = onTop(node, 0, { shape: [m, x.shape[1]!], dtype, backend });
+      const { before, dx } = onTop(node, 0, { shape: [m, k], dtype, backend });
       let residual = before;
       dys.forEach((dy, i) => {
         if (!dy) return;
-        const [weight, stored] = [members[i]!.weight, node.saved[i]!];
+        const [weight, stored] = [weights[i]!, node.saved[i]!];
         multiply(dy, [{ weight, stored, bias: null, residual, y: dx }], true, null);
         residual = dx;
       });
@@ -76,14 +93,13 @@ export function quantizedLinears(
       before?.dispose();
     }
     dys.forEach((dy, i) => {
-      const n = members[i]!.weight.outFeatures;
+      const n = weights[i]!.outFeatures;
       if (dy && node.needs(1 + 2 * i)) node.give(1 + 2 * i, sumGroups(dy, m, n, 0, [n]));
     });
   };
-  const inputs = [x, ...added];
+  const inputs = [x, ...addedTo(members)];
   if (ys.length === 1) record(op, ys[0]!, inputs, saved, (dy, node) => rule([dy], node));
   else recordMany(op, ys, inputs, saved, (node) => rule(node.parts!, node));
-  return ys;
 }
 
 interface Part {
